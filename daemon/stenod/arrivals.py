@@ -1,0 +1,146 @@
+"""From folders to the ledger: keeps the inboxes watched, lets files settle, and adds those that have arrived."""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable
+
+from stenod import inbox, ledger
+from stenod.config import Inbox
+from stenod.errors import os_error_text, printable
+from stenod.recording import Arrival
+
+log = logging.getLogger(__name__)
+
+
+class Arrivals:
+    """Owns watcher, scanner and settler. Used by the service thread alone; `post` is called from others."""
+
+    def __init__(self, inboxes: Iterable[Inbox], book: ledger.Ledger, post: Callable[[object], None]) -> None:
+        self.inboxes = {item.name: item for item in inboxes}
+        self._ledger = book
+        self._settler = inbox.Settler()
+        self._watcher = inbox.Watcher(post)
+        self._scanner = inbox.Scanner(post)
+        self._roots: dict[str, tuple[int, int]] = {}  # device and inode of each inbox that is online
+        self._told: dict[str, str] = {}  # the last thing said of an inbox, or of an empty file: once is enough
+
+    # ---- what is so
+
+    @property
+    def settling(self) -> int:
+        """How many files are not yet complete."""
+        return len(self._settler)
+
+    def online(self) -> list[str]:
+        """Return the names of the inboxes that are there."""
+        return list(self._roots)
+
+    def offline(self) -> list[str]:
+        """Return the names of the inboxes that are not."""
+        return [name for name in self.inboxes if name not in self._roots]
+
+    def next_due(self) -> float | None:
+        """Return when `settle` should be called next (monotonic seconds)."""
+        return self._settler.next_due()
+
+    # ---- what happens
+
+    def look_through(self) -> None:
+        """Watch and scan every inbox that is there."""
+        for name, item in self.inboxes.items():
+            problem = self._watcher.attach(item)
+            root = _identity(item.path)
+            if problem or root is None:
+                self._roots.pop(name, None)
+                text = f"{printable(item.path)}: {problem or 'it cannot be looked at'}; stenod waits for it"
+                self._tell(name, logging.WARNING, f"inbox {name}: {text}")
+                continue
+            self._roots[name] = root
+            self._tell(name, logging.INFO, f"inbox {name}: watching {printable(item.path)}")
+            self._scanner.scan(item, item.path)
+
+    def is_there(self, name: str) -> bool:
+        """Tell whether the inbox is still the folder that was scanned. If not, it is offline until the next scan."""
+        if name in self._roots and _identity(self.inboxes[name].path) == self._roots[name]:
+            return True
+        if self._roots.pop(name, None) is not None:
+            path = printable(self.inboxes[name].path)
+            self._tell(name, logging.WARNING, f"inbox {name}: {path} is gone; stenod waits for it")
+        return False
+
+    def handle(self, message: "inbox.Touched | inbox.FolderTouched | inbox.Seen | inbox.Scanned") -> None:
+        """Take in what watcher and scanner saw."""
+        item = self.inboxes[message.inbox]
+        match message:
+            case inbox.Touched(_, path):
+                self._on_touched(item, path)
+            case inbox.FolderTouched(_, path):
+                self._scanner.scan(item, path)
+            case inbox.Seen(_, files):
+                now = time.monotonic()
+                for path, mark in files:
+                    if not self._ledger.knows(path, mark):
+                        self._settler.observe(item, path, mark, now)
+            case inbox.Scanned(name, problem):
+                if problem:
+                    self._tell(f"{name}\0scan", logging.WARNING, f"inbox {name}: {problem}")
+                else:
+                    self._told.pop(f"{name}\0scan", None)
+
+    def unsettle(self, name: str, path: str) -> None:
+        """Let a file settle again that has changed since it arrived."""
+        self._on_touched(self.inboxes[name], path)
+
+    def settle(self) -> None:
+        """Look at every file that is due, and add those that have not changed for their settle time."""
+        now = time.monotonic()
+        for name, path in self._settler.due(now):
+            try:
+                mark = inbox.fingerprint(path)
+            except OSError as error:
+                self._settler.forget(path)  # the next scan finds it again
+                log.warning("%s cannot be looked at: %s; stenod tries again", printable(path), os_error_text(error))
+                continue
+            verdict = self._settler.looked(path, mark, now)
+            if verdict is inbox.Verdict.EMPTY:
+                text = f"{printable(path)} is empty: stenod waits until something is written to it"
+                self._tell(path, logging.WARNING, text)
+            if verdict is not inbox.Verdict.SETTLED or mark is None:
+                continue
+            self._told.pop(path, None)
+            added = self._ledger.add(Arrival(name, path, mark), time.time())
+            if added is ledger.Added.BUSY:
+                self._settler.touch(self.inboxes[name], path, mark, now)
+            elif added is not ledger.Added.KNOWN:
+                log.info("%s: queued%s", printable(path), " again: it changed" * (added is ledger.Added.CHANGED))
+
+    def stop(self) -> None:
+        """End the threads."""
+        self._scanner.stop()
+        self._watcher.stop()
+
+    def _on_touched(self, item: Inbox, path: str) -> None:
+        try:
+            mark = inbox.fingerprint(path)
+        except OSError as error:
+            log.warning("%s cannot be looked at: %s; stenod tries again", printable(path), os_error_text(error))
+            return
+        if mark is None or self._ledger.knows(path, mark):
+            self._settler.forget(path)
+        else:
+            self._settler.touch(item, path, mark, time.monotonic())
+
+    def _tell(self, key: str, level: int, text: str) -> None:
+        """Log `text`, unless it was the last thing said under `key`."""
+        if self._told.get(key) != text:
+            self._told[key] = text
+            log.log(level, "%s", text)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

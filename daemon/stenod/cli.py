@@ -1,0 +1,157 @@
+"""The command line: the only code that prints or exits. Each command imports what it needs, so that help comes at once.
+
+Exit codes: 0 all is well; 1 something failed, and was said; 2 the command line itself was wrong; 130 interrupted.
+"""
+
+import os
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from stenod import __version__
+from stenod.errors import UserError, os_error_text, printable
+
+if TYPE_CHECKING:
+    from stenod.config import Config, Inbox
+
+CONFIG_HELP = (
+    "The configuration. Default: $STENOD_CONFIG, ./stenod.yaml, ~/.config/stenod/stenod.yaml, /etc/stenod/stenod.yaml."
+)
+FORMAT_NAMES = ("txt", "srt", "vtt", "json")
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    try:
+        code = cli.main(standalone_mode=False, prog_name="stenod")
+        sys.exit(code if isinstance(code, int) else 0)
+    except UserError as error:
+        print("stenod: " + "\n".join(error.lines()), file=sys.stderr)
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        print("stenod: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # `stenod ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(1)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="stenod")
+def cli() -> None:
+    """Drop a recording into a folder, find its transcript beside it.
+
+    New here? `stenod demo` shows it at work on recordings that it brings along. `stenod init FOLDER` makes a
+    configuration, `stenod run` starts the service with it.
+    """
+
+
+@cli.command()
+@click.option("--config", "config_file", metavar="FILE", help=CONFIG_HELP)
+def run(config_file: str | None) -> None:
+    """Run the service in the foreground, until SIGTERM or Ctrl-C.
+
+    It watches the configured inboxes, transcribes every recording that lands there, once, and writes the transcripts.
+    """
+    from stenod import config, logs, service
+
+    settings = config.load(config_file or config.find(os.environ), os.environ)
+    logs.set_up(settings.log_level)
+    service.Service(settings).run()
+
+
+@cli.command()
+@click.argument("folder", metavar="FOLDER")
+def init(folder: str) -> None:
+    """Make a working configuration, with inbox, outbox and hub, in FOLDER."""
+    from stenod import starter
+
+    made = starter.make(folder)
+    print(f"Made {printable(made)} and, beside it, the folders inbox, outbox and hub.")
+    print(f"Start the service:  stenod run --config {_quoted(made)}")
+    print(f"Then copy a recording into {printable(os.path.join(os.path.dirname(made), 'inbox'))}.")
+    print("The demo model is set, which knows only synthetic speech: the file says how to get a real one.")
+
+
+@cli.command()
+@click.option("--keep", metavar="FOLDER", help="Do it in this new folder and leave everything there to look at.")
+def demo(keep: str | None) -> None:
+    """See the main job done: recordings dropped into the real service, each transcript as it appears.
+
+    Takes about half a minute, needs no network, and leaves nothing behind. Exit code 0 only if every transcript came
+    out right.
+    """
+    from stenod import screens
+
+    if not screens.show_demo(keep):
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(exists=True, dir_okay=False))
+@click.option("--output", metavar="FOLDER", help="Where transcripts go. Default: beside each file.")
+@click.option(
+    "--format", "formats", multiple=True, type=click.Choice(FORMAT_NAMES), help="May stand several times. Default: txt."
+)
+@click.option("--language", metavar="CODE", help="The language spoken (en, de, ...). Default: as configured.")
+@click.option("--model", metavar="NAME", help="A model's folder in the hub, or a path. Default: as configured.")
+@click.option("--config", "config_file", metavar="FILE", help=CONFIG_HELP)
+def transcribe(
+    files: tuple[str, ...],
+    output: str | None,
+    formats: tuple[str, ...],
+    language: str | None,
+    model: str | None,
+    config_file: str | None,
+) -> None:
+    """Transcribe FILEs now, without the service.
+
+    The same model, worker and formats; nothing is remembered. A transcript never replaces a file that is already
+    there: it gets another name.
+    """
+    from stenod import config, hub, screens
+
+    settings, inbox = _direct_settings(config_file, formats, language, model)
+    if output is not None:
+        try:
+            os.makedirs(output, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"--output {printable(output)} cannot be made: {os_error_text(error)}") from error
+    folder = hub.resolve(settings.model.name, settings.hub)
+    if language is not None and language != "auto" and language not in config.LANGUAGES:
+        raise UserError(f"--language {language}: not a language code of Whisper", next_step="Write en, de, fr, ...")
+    if not screens.show_transcribe(settings, inbox, folder, files, output):
+        sys.exit(1)
+
+
+def _direct_settings(
+    config_file: str | None, formats: tuple[str, ...], language: str | None, model: str | None
+) -> "tuple[Config, Inbox]":
+    """Return the configuration, where there is one, with what the command line says put over it."""
+    import msgspec
+
+    from stenod import config
+
+    try:
+        settings = config.load(config_file or config.find(os.environ), os.environ)
+    except UserError:
+        if config_file is not None or "STENOD_CONFIG" in os.environ:
+            raise
+        settings = config.without_file(os.environ)
+    if model is not None:
+        settings = msgspec.structs.replace(settings, model=msgspec.structs.replace(settings.model, name=model))
+    options = settings.transcription
+    if language is not None:
+        options = msgspec.structs.replace(options, language=language)
+    inbox = config.Inbox(path="/", formats=tuple(dict.fromkeys(formats)) or ("txt",), options=options)  # type: ignore[arg-type]
+    return settings, inbox
+
+
+def _quoted(path: str) -> str:
+    import shlex
+
+    return shlex.quote(path)

@@ -1,0 +1,130 @@
+"""Decoding a recording of any format to what Whisper hears: mono, 16 kHz, float32 from -1 to 1.
+
+Packet by packet: wrapping `container.decode()` would end at the first damaged packet
+(https://github.com/SYSTRAN/faster-whisper/issues/988), so each packet is decoded on its own and a bad one is skipped.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import av
+import av.error
+import numpy as np
+import numpy.typing as npt
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.container import InputContainer
+
+SAMPLE_RATE = 16_000  # samples a second, what Whisper was trained on
+REPORT_SECONDS = 60.0  # of audio between two signs of life
+
+# A recording is one file: nothing in it may make FFmpeg open another one, or the network (playlists can).
+_OPTIONS = {"protocol_whitelist": "none"}
+
+
+class UndecodableError(Exception):
+    """There is no audio in it that can be decoded. The text is one line for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """A decoded recording: `samples` float32 (n,), mono, 16 kHz; `bad_packets` were damaged and left out."""
+
+    samples: npt.NDArray[np.float32]
+    bad_packets: int
+
+    @property
+    def seconds(self) -> float:
+        """The length."""
+        return len(self.samples) / SAMPLE_RATE
+
+
+def open_regular(path: bytes) -> BinaryIO:
+    """Open the regular file at `path`. Raise OSError; UndecodableError if it is a link, pipe, device or folder."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UndecodableError("it is not a regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def decode(path: bytes, alive: Callable[[], None]) -> Audio:
+    """Return the first audio track of the file at `path`. `alive` is called every decoded minute.
+
+    Raise OSError if the file cannot be read, UndecodableError if there is no audio in it.
+    """
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            raise UndecodableError("the file is empty")
+        try:
+            with av.open(file, mode="r", metadata_errors="ignore", options=_OPTIONS) as container:
+                if not container.streams.audio:
+                    raise UndecodableError("there is no audio track in it")
+                return _decode_all(container, alive)
+        except (av.error.FFmpegError, EOFError) as error:
+            if isinstance(error, OSError) and error.errno in _SYSTEM_ERRORS:
+                raise
+            raise UndecodableError("it holds no audio that can be decoded") from error
+
+
+_SYSTEM_ERRORS = {5, 13, 116}  # EIO, EACCES, ESTALE: of the disk or the mount, not of the format
+
+
+def _decode_all(container: InputContainer, alive: Callable[[], None]) -> Audio:
+    resampler = AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+    pieces: list[npt.NDArray[np.int16]] = []
+    counter = _Counter()
+    samples = reported = 0
+    for frame in _frames(container, counter):
+        try:
+            resampled = resampler.resample(frame)
+        except (av.error.FFmpegError, ValueError):  # a damaged frame that changes its own format
+            counter.bad += 1
+            resampler = AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+            continue
+        for piece in resampled:
+            array = _samples(piece)
+            pieces.append(array)
+            samples += len(array)
+        if samples - reported >= REPORT_SECONDS * SAMPLE_RATE:
+            reported = samples
+            alive()
+    pieces.extend(map(_samples, resampler.resample(None)))
+    whole = np.concatenate(pieces) if pieces else np.zeros(0, np.int16)
+    if not len(whole):
+        raise UndecodableError("it holds no audio that can be decoded")
+    return Audio(whole.astype(np.float32) / np.float32(32768.0), counter.bad)
+
+
+def _samples(frame: AudioFrame) -> npt.NDArray[np.int16]:
+    return frame.to_ndarray().reshape(-1).astype(np.int16, copy=False)
+
+
+@dataclass(slots=True)
+class _Counter:
+    bad: int = 0
+
+
+def _frames(container: InputContainer, counter: _Counter) -> Iterator[AudioFrame]:
+    """Yield every frame of the first audio track that can be decoded; count the packets that cannot."""
+    packets = container.demux(container.streams.audio[0])
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except av.error.FFmpegError as error:
+            if isinstance(error, OSError) and error.errno in _SYSTEM_ERRORS:
+                raise
+            counter.bad += 1
+            return  # the container itself ends here; what came before counts
+        try:
+            for frame in packet.decode():
+                if isinstance(frame, AudioFrame):
+                    frame.pts = None  # damaged times would stretch or drop audio
+                    yield frame
+        except av.error.FFmpegError:  # any kind: damage has been seen to give EPERM as well as EINVAL
+            counter.bad += 1
