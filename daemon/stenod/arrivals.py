@@ -1,7 +1,6 @@
 """From folders to the ledger: keeps the inboxes watched, lets files settle, and adds those that have arrived."""
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable
 
@@ -22,7 +21,7 @@ class Arrivals:
         self._settler = inbox.Settler()
         self._watcher = inbox.Watcher(post)
         self._scanner = inbox.Scanner(post)
-        self._roots: dict[str, tuple[int, int]] = {}  # device and inode of each inbox that is online
+        self._online: set[str] = set()
         self._told: dict[str, str] = {}  # the last thing said of an inbox, or of an empty file: once is enough
 
     # ---- what is so
@@ -34,11 +33,11 @@ class Arrivals:
 
     def online(self) -> list[str]:
         """Return the names of the inboxes that are there."""
-        return list(self._roots)
+        return [name for name in self.inboxes if name in self._online]
 
     def offline(self) -> list[str]:
         """Return the names of the inboxes that are not."""
-        return [name for name in self.inboxes if name not in self._roots]
+        return [name for name in self.inboxes if name not in self._online]
 
     def next_due(self) -> float | None:
         """Return when `settle` should be called next (monotonic seconds)."""
@@ -49,25 +48,23 @@ class Arrivals:
     def look_through(self) -> None:
         """Watch and scan every inbox that is there."""
         for name, item in self.inboxes.items():
-            problem = self._watcher.attach(item)
-            root = _identity(item.path)
-            if problem or root is None:
-                self._roots.pop(name, None)
-                text = f"{printable(item.path)}: {problem or 'it cannot be looked at'}; stenod waits for it"
-                self._tell(name, logging.WARNING, f"inbox {name}: {text}")
+            if problem := self._watcher.attach(item):
+                self._go_offline(name, problem)
                 continue
-            self._roots[name] = root
+            self._online.add(name)
             self._tell(name, logging.INFO, f"inbox {name}: watching {printable(item.path)}")
             self._scanner.scan(item, item.path)
 
     def is_there(self, name: str) -> bool:
         """Tell whether the inbox is still the folder that was scanned. If not, it is offline until the next scan."""
-        if name in self._roots and _identity(self.inboxes[name].path) == self._roots[name]:
-            return True
-        if self._roots.pop(name, None) is not None:
-            path = printable(self.inboxes[name].path)
-            self._tell(name, logging.WARNING, f"inbox {name}: {path} is gone; stenod waits for it")
-        return False
+        if name in self._online and not self._watcher.is_attached(self.inboxes[name]):
+            self._go_offline(name, "it has gone away")
+        return name in self._online
+
+    def _go_offline(self, name: str, problem: str) -> None:
+        self._online.discard(name)
+        path = printable(self.inboxes[name].path)
+        self._tell(name, logging.WARNING, f"inbox {name}: {path}: {problem}; stenod waits for it")
 
     def handle(self, message: "inbox.Touched | inbox.FolderTouched | inbox.Seen | inbox.Scanned") -> None:
         """Take in what watcher and scanner saw."""
@@ -136,11 +133,3 @@ class Arrivals:
         if self._told.get(key) != text:
             self._told[key] = text
             log.log(level, "%s", text)
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

@@ -1,5 +1,6 @@
 """What is told to a person: one line, what is wrong in detail, what to do next."""
 
+import os
 from collections.abc import Sequence
 
 
@@ -33,10 +34,13 @@ def os_error_text(error: OSError) -> str:
 def printable(name: str | bytes) -> str:
     """Return a file name as one line that any terminal or log can show.
 
-    Control characters, line breaks and bytes that are not UTF-8 (surrogates, PEP 383) are escaped.
+    Control characters and line breaks are escaped, and so are bytes that are not UTF-8 (surrogates, PEP 383).
     """
-    text = name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for character in text
-    )
+    text = os.fsdecode(name)
+    return "".join(character if character.isprintable() else _escaped(character) for character in text)
+
+
+def _escaped(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -5,6 +5,7 @@ function of what it was told and of `now` (monotonic seconds).
 """
 
 import enum
+import errno
 import heapq
 import logging
 import os
@@ -152,32 +153,52 @@ class Watcher:
     def __init__(self, post: Post) -> None:
         self._post = post
         self._observer: BaseObserver = observers.Observer()
-        self._watches: dict[str, ObservedWatch] = {}
+        self._watches: dict[str, tuple[ObservedWatch, Root]] = {}
         self._observer.start()
 
     def attach(self, inbox: Inbox) -> str:
         """Watch this inbox, if it is not watched yet. Return '' or why it cannot be (a line for a person)."""
-        watch = self._watches.get(inbox.name)
-        if watch is not None and any(
-            emitter.watch == watch and emitter.is_alive() for emitter in self._observer.emitters
-        ):
+        if self.is_attached(inbox):
             return ""
-        if watch is not None:  # its emitter ended when the folder was deleted: let go of it before it is watched anew
-            self._observer.unschedule(self._watches.pop(inbox.name))
-        if not os.path.isdir(inbox.path):
-            return "it does not exist" if not os.path.lexists(inbox.path) else "it is not a folder"
+        if known := self._watches.pop(inbox.name, None):
+            self._observer.unschedule(known[0])
         try:
-            self._watches[inbox.name] = self._observer.schedule(
+            root = _root(inbox.path)
+            watch = self._observer.schedule(
                 _Hints(inbox, self._post), inbox.path, recursive=inbox.recursive, event_filter=_HINTS
             )
+        except FileNotFoundError:
+            return "it does not exist"
         except OSError as error:
             return os_error_text(error)
+        self._watches[inbox.name] = (watch, root)
         return ""
+
+    def is_attached(self, inbox: Inbox) -> bool:
+        """Tell whether the inbox is watched, and is still the folder that it was (not another mount, not a new one)."""
+        if inbox.name not in self._watches:
+            return False
+        watch, root = self._watches[inbox.name]
+        try:
+            there = _root(inbox.path) == root
+        except OSError:
+            return False
+        return there and any(emitter.watch == watch and emitter.is_alive() for emitter in self._observer.emitters)
 
     def stop(self) -> None:
         """End all watches."""
         self._observer.stop()
         self._observer.join(2.0)
+
+
+Root = tuple[int, int]  # device and inode of an inbox's own folder
+
+
+def _root(path: str) -> Root:
+    status = os.stat(path)
+    if not stat.S_ISDIR(status.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, "it is not a folder", path)
+    return status.st_dev, status.st_ino
 
 
 class _Hints(events.FileSystemEventHandler):

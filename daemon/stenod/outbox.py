@@ -95,25 +95,21 @@ def publish(drafts: Sequence[Draft], root: str, token: str, ours: Ours) -> list[
     """
     if not os.path.isdir(root):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), root)
-    staged: list[tuple[Draft, str]] = []
+    hidden = {item: _hidden(item, token) for item in drafts}
+    missing = [item for item in drafts if _digest(item.path) != item.sha256]
     try:
-        for item in drafts:
-            if _digest(item.path) == item.sha256:
-                continue
-            folder = os.path.dirname(item.path)
-            os.makedirs(folder, exist_ok=True)
-            hidden = os.path.join(folder, f".stenod-{token}{os.path.splitext(item.path)[1]}.tmp")
-            staged.append((item, hidden))
-            _write(hidden, item.content)
-        for item, hidden in staged:
-            _put(item, hidden, ours)
+        for item in missing:
+            os.makedirs(os.path.dirname(item.path), exist_ok=True)
+            _write(hidden[item], item.content)
+        for item in missing:
+            _put(item, hidden[item], ours)
     finally:
-        for _, hidden in staged:
+        for path in hidden.values():
             with contextlib.suppress(OSError):
-                os.unlink(hidden)
+                os.unlink(path)
     for folder in {os.path.dirname(item.path) for item in drafts}:
         sync_folder(folder)
-    return [item.path for item, _ in staged]
+    return [item.path for item in missing]
 
 
 def sync_folder(folder: str) -> None:
@@ -126,6 +122,11 @@ def sync_folder(folder: str) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def _hidden(item: Draft, token: str) -> str:
+    folder, name = os.path.split(item.path)
+    return os.path.join(folder, f".stenod-{token}{os.path.splitext(name)[1]}.tmp")
 
 
 def _write(path: str, content: bytes) -> None:

@@ -63,18 +63,23 @@ def versions() -> dict[str, str]:
 
 
 def _segment(segment: faster_whisper.transcribe.Segment) -> wire.Segment:
+    """Return the segment as a message: plain floats, where the engine has NumPy's."""
     words = None
     if segment.words is not None:
         words = tuple(
-            wire.Word(round(word.start, 3), round(word.end, 3), word.word, round(word.probability, 4))
+            wire.Word(_rounded(word.start, 3), _rounded(word.end, 3), word.word, _rounded(word.probability, 4))
             for word in segment.words
         )
     return wire.Segment(
-        start=segment.start,
-        end=segment.end,
+        start=_rounded(segment.start, 3),
+        end=_rounded(segment.end, 3),
         text=segment.text,
-        avg_logprob=round(segment.avg_logprob, 4),
-        compression_ratio=round(segment.compression_ratio, 4),
-        no_speech_prob=round(segment.no_speech_prob, 4),
+        avg_logprob=_rounded(segment.avg_logprob, 4),
+        compression_ratio=_rounded(segment.compression_ratio, 4),
+        no_speech_prob=_rounded(segment.no_speech_prob, 4),
         words=words,
     )
+
+
+def _rounded(value: float, digits: int) -> float:
+    return round(float(value), digits)
