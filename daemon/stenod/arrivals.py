@@ -11,6 +11,8 @@ from stenod.recording import Arrival
 
 log = logging.getLogger(__name__)
 
+LONGEST_TURN_SECONDS = 0.2
+
 
 class Arrivals:
     """Owns watcher, scanner and settler. Used by the service thread alone; `post` is called from others."""
@@ -90,32 +92,40 @@ class Arrivals:
         self._on_touched(self.inboxes[name], path)
 
     def settle(self) -> None:
-        """Look at every file that is due, and add those that have not changed for their settle time."""
+        """Look at the files that are due, and add those that have not changed for their settle time.
+
+        Stops after `LONGEST_TURN_SECONDS`: thousands may be due at once, and the rest is due again at once.
+        """
         now = time.monotonic()
         for name, path in self._settler.due(now):
-            try:
-                mark = inbox.fingerprint(path)
-            except OSError as error:
-                self._settler.forget(path)  # the next scan finds it again
-                log.warning("%s cannot be looked at: %s; stenod tries again", printable(path), os_error_text(error))
-                continue
-            verdict = self._settler.looked(path, mark, now)
-            if verdict is inbox.Verdict.EMPTY:
-                text = f"{printable(path)} is empty: stenod waits until something is written to it"
-                self._tell(path, logging.WARNING, text)
-            if verdict is not inbox.Verdict.SETTLED or mark is None:
-                continue
-            self._told.pop(path, None)
-            added = self._ledger.add(Arrival(name, path, mark), time.time())
-            if added is ledger.Added.BUSY:
-                self._settler.touch(self.inboxes[name], path, mark, now)
-            elif added is not ledger.Added.KNOWN:
-                log.info("%s: queued%s", printable(path), " again: it changed" * (added is ledger.Added.CHANGED))
+            self._settle_one(name, path, now)
+            if time.monotonic() - now > LONGEST_TURN_SECONDS:
+                return
 
     def stop(self) -> None:
         """End the threads."""
         self._scanner.stop()
         self._watcher.stop()
+
+    def _settle_one(self, name: str, path: str, now: float) -> None:
+        try:
+            mark = inbox.fingerprint(path)
+        except OSError as error:
+            self._settler.forget(path)  # the next scan finds it again
+            log.warning("%s cannot be looked at: %s; stenod tries again", printable(path), os_error_text(error))
+            return
+        verdict = self._settler.looked(path, mark, now)
+        if verdict is inbox.Verdict.EMPTY:
+            text = f"{printable(path)} is empty: stenod waits until something is written to it"
+            self._tell(path, logging.WARNING, text)
+        if verdict is not inbox.Verdict.SETTLED or mark is None:
+            return
+        self._told.pop(path, None)
+        added = self._ledger.add(Arrival(name, path, mark), time.time())
+        if added is ledger.Added.BUSY:
+            self._settler.touch(self.inboxes[name], path, mark, now)
+        elif added is not ledger.Added.KNOWN:
+            log.info("%s: queued%s", printable(path), " again: it changed" * (added is ledger.Added.CHANGED))
 
     def _on_touched(self, item: Inbox, path: str) -> None:
         try:

@@ -66,6 +66,7 @@ class Ledger:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = FULL")
             self._prepare(read_only=read_only)
+            self._counts: dict[State, int] | None = None
         except sqlite3.Error as error:
             raise UserError(
                 f"the ledger {path} cannot be opened: {error}",
@@ -90,6 +91,7 @@ class Ledger:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._counts = None
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield self._db
@@ -290,9 +292,11 @@ class Ledger:
         return _recording(row) if row else None
 
     def counts(self) -> dict[State, int]:
-        """Return how many recordings are in each state."""
-        rows = dict(self._db.execute("SELECT state, count(*) FROM recording GROUP BY state").fetchall())
-        return {state: rows.get(state, 0) for state in State}
+        """Return how many recordings are in each state. Counted anew only after a change."""
+        if self._counts is None:
+            rows = dict(self._db.execute("SELECT state, count(*) FROM recording GROUP BY state").fetchall())
+            self._counts = {state: rows.get(state, 0) for state in State}
+        return self._counts
 
     def next_claim(self, inboxes: Sequence[str]) -> float | None:
         """Return the earliest time (wall clock) at which a queued recording of these inboxes may be claimed."""

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 LONGEST_WAIT_SECONDS = 60.0  # the loop turns at least so often, whatever the clocks say
 MESSAGES_A_TURN = 1000  # then the other work gets its turn
+CLAIMS_A_TURN = 20  # of recordings that end at once: they are gone, or only need to be published
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,9 @@ class Service:
 
     def _claim(self) -> None:
         """Give the worker its next recording. What is transcribed already is only published."""
-        while self._running is None and time.monotonic() >= self._worker_pause_until:
+        for _ in range(CLAIMS_A_TURN):
+            if self._running is not None or time.monotonic() < self._worker_pause_until:
+                return
             recording = self._ledger.claim(self._arrivals.online(), time.time())
             if recording is None:
                 return
