@@ -113,7 +113,8 @@ def transcribe(
     The same model, worker and formats; nothing is remembered. A transcript never replaces a file that is already
     there: it gets another name.
     """
-    from stenod import config, hub, screens
+    from stenod import config, screens
+    from stenod.hub import store
 
     settings, inbox = _direct_settings(config_file, formats, language, model)
     if output is not None:
@@ -121,7 +122,7 @@ def transcribe(
             os.makedirs(output, exist_ok=True)
         except OSError as error:
             raise UserError(f"--output {printable(output)} cannot be made: {os_error_text(error)}") from error
-    folder = hub.resolve(settings.model.name, settings.hub)
+    folder = store.require(settings.model.name, settings.hub, settings.model.compute_type).folder
     if language is not None and language != "auto" and language not in config.LANGUAGES:
         raise UserError(f"--language {language}: not a language code of Whisper", next_step="Write en, de, fr, ...")
     if not screens.show_transcribe(settings, inbox, folder, files, output):

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from stenod import bundled, wire, yamlmarks
 from stenod.errors import UserError, os_error_text, printable
+from stenod.hub import names
 from stenod.units import Duration
 
 FORMATS = ("txt", "srt", "vtt", "json")
@@ -198,6 +199,8 @@ class _Reader:
         state = self.place(values.get("state") or default_state(environment), base)
         values |= {"state": state, "file": self.path}
         values["hub"] = self.place(values["hub"], base) if values.get("hub") else os.path.join(state, "hub")
+        if names.is_path((model := values.get("model", Model())).name):
+            values["model"] = msgspec.structs.replace(model, name=self.place(model.name, base))
         if "rescan" in values and values["rescan"] < 1:
             self.problem(("rescan",), "must be at least 1s")
         self.check_places(values["inboxes"])

@@ -14,10 +14,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from stenod import formats, hub, inbox, jobs, ledger, lock, notify, outbox, schedule, transcriber, wire
+from stenod import formats, inbox, jobs, ledger, lock, notify, outbox, schedule, transcriber, wire
 from stenod.arrivals import Arrivals
 from stenod.config import Config, Inbox
 from stenod.errors import os_error_text, printable
+from stenod.hub import names, store
 from stenod.recording import Failure, GiveUp, Recording, Retry, State
 
 log = logging.getLogger(__name__)
@@ -70,8 +71,9 @@ class Service:
     # ---- start and stop
 
     def _start(self) -> None:
-        self._model = hub.resolve(self._config.model.name, self._config.hub)
-        if self._config.model.name == hub.DEMO:
+        model = self._config.model
+        self._model = store.require(model.name, self._config.hub, model.compute_type).folder
+        if model.name == names.DEMO:
             log.warning("the demo model knows only some hundred words of synthetic speech: set model.name for real use")
         self._ledger = ledger.Ledger(os.path.join(self._config.state, "ledger.sqlite"))
         for orphan, verdict in self._ledger.recover(time.time()):

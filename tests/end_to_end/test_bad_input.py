@@ -172,7 +172,7 @@ def test_a_bad_configuration_names_every_problem(tmp_path: Path) -> None:
     ("model", "line"),
     [
         ("nowhere", "stenod: model 'nowhere' is not in the hub "),
-        ("./half", "missing"),
+        ("./half", "/half is not whole"),
     ],
 )
 def test_a_model_that_is_not_there(tmp_path: Path, model: str, line: str) -> None:
@@ -188,12 +188,12 @@ def test_a_model_that_cannot_be_loaded_holds_the_queue_and_fails_no_recording(tm
     with daemon(tmp_path, rescan="1s") as it:
         model = tmp_path / "model"
         shutil.copytree(bundled.DEMO_MODEL, model)
-        (model / "model.bin").write_bytes(b"\0" * 100)
+        (model / "tokenizer.json").write_text("{}")
         it.config.write_text(it.config.read_text().replace("name: demo", "name: ./model"))
         it.start()
         shutil.copy(sample(GOOD), it.inbox / "a.wav")
         wait_until(lambda: "the queue waits and stenod tries again" in it.log(), "said", log=it.log)
         assert it.states() == {"a.wav": "queued"}
-        shutil.copy(Path(bundled.DEMO_MODEL) / "model.bin", model)
+        shutil.copy(Path(bundled.DEMO_MODEL) / "tokenizer.json", model)
         it.wait_for("a.wav")
         it.assert_transcribed({"a.wav": GOOD})
