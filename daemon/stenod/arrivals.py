@@ -12,6 +12,7 @@ from stenod.recording import Arrival
 log = logging.getLogger(__name__)
 
 LONGEST_TURN_SECONDS = 0.2
+BUSY_SECONDS = 1.0  # before asking again for a file that changed while it is being transcribed
 
 
 class Arrivals:
@@ -123,7 +124,7 @@ class Arrivals:
         self._told.pop(path, None)
         added = self._ledger.add(Arrival(name, path, mark), time.time())
         if added is ledger.Added.BUSY:
-            self._settler.touch(self.inboxes[name], path, mark, now)
+            self._settler.touch(self.inboxes[name], path, mark, now + BUSY_SECONDS)
         elif added is not ledger.Added.KNOWN:
             log.info("%s: queued%s", printable(path), " again: it changed" * (added is ledger.Added.CHANGED))
 

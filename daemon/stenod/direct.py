@@ -64,7 +64,7 @@ def transcribe(
 
 def _recording(number: int, path: str) -> Recording:
     return Recording(
-        id=number, inbox="", path=os.path.abspath(path), fingerprint=Fingerprint(0, 0, 0), state=State.RUNNING,
+        id=number, inbox="", path=os.path.realpath(path), fingerprint=Fingerprint(0, 0, 0), state=State.RUNNING,
         attempts=1, crashes=0, interruptions=0, not_before=0.0, failure=None, reason="",
     )  # fmt: skip
 

@@ -32,7 +32,7 @@ def txt(transcript: Transcript) -> str:
     paragraphs: list[list[str]] = []
     end = float("-inf")
     for segment in transcript.segments:
-        text = segment.text.strip()
+        text = " ".join(segment.text.split())
         if not text:
             continue
         if not paragraphs or segment.start - end >= PARAGRAPH_PAUSE_SECONDS:
@@ -89,15 +89,16 @@ def render(name: str, transcript: Transcript) -> bytes:
     return WRITERS[name](transcript).encode("utf-8", "replace")
 
 
-def _cues(transcript: Transcript) -> Iterator[tuple[float, float, str]]:
+def _cues(transcript: Transcript) -> Iterator[tuple[int, int, str]]:
+    """Yield start and end in milliseconds, and the text in one line; what is without text or length gets neither."""
     for segment in transcript.segments:
         text = " ".join(segment.text.split())
         if text:
-            yield segment.start, max(segment.end, segment.start + 0.001), text
+            start = max(0, round(segment.start * 1000))
+            yield start, max(start + 1, round(segment.end * 1000)), text
 
 
-def _clock(seconds: float, point: str) -> str:
-    milliseconds = max(0, round(seconds * 1000))
+def _clock(milliseconds: int, point: str) -> str:
     minutes, milliseconds = divmod(milliseconds, 60_000)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02d}:{minutes:02d}:{milliseconds // 1000:02d}{point}{milliseconds % 1000:03d}"

@@ -16,9 +16,21 @@ from dataclasses import dataclass
 import msgspec
 
 from stenod import wire
-from stenod.errors import UserError
-from stenod.recording import Arrival, Failure, Fingerprint, GiveUp, Recording, Retry, State, after, sources_of
+from stenod.errors import UserError, printable
+from stenod.recording import (
+    LONGEST_PAUSE_SECONDS,
+    Arrival,
+    Failure,
+    Fingerprint,
+    GiveUp,
+    Recording,
+    Retry,
+    State,
+    after,
+    sources_of,
+)
 
+APPLICATION = 0x73746E64  # "stnd", in PRAGMA application_id
 VERSION = 1  # of schema.sql, in PRAGMA user_version
 BUSY_SECONDS = 5.0  # how long to wait for another writer (the command line)
 
@@ -57,31 +69,45 @@ class Ledger:
 
     def __init__(self, path: str, *, read_only: bool = False) -> None:
         self.path = path
+        self._counts: tuple[int, dict[State, int]] | None = None
+        mode = "ro" if read_only else "rwc"
+        name = "".join(f"%{byte:02x}" for byte in os.fsencode(path))
         try:
-            mode = "ro" if read_only else "rwc"
-            name = "".join(f"%{byte:02x}" for byte in os.fsencode(path))
             self._db = sqlite3.connect(f"file:{name}?mode={mode}", uri=True, isolation_level=None, timeout=BUSY_SECONDS)
-            self._db.execute("PRAGMA foreign_keys = ON")
-            if not read_only:
-                self._db.execute("PRAGMA journal_mode = WAL")
-                self._db.execute("PRAGMA synchronous = FULL")
-            self._prepare(read_only=read_only)
-            self._counts: dict[State, int] | None = None
+            try:
+                self._prepare(read_only=read_only)
+            except BaseException:
+                self._db.close()
+                raise
         except sqlite3.Error as error:
             raise UserError(
-                f"the ledger {path} cannot be opened: {error}",
+                f"the ledger {printable(path)} cannot be opened: {error}",
                 next_step="Check that its folder may be written and has room. If the file is damaged, move it away: "
                 "stenod then starts a new one and looks through the inboxes again.",
             ) from error
 
     def _prepare(self, *, read_only: bool) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0 and not read_only:
+        application = self._db.execute("PRAGMA application_id").fetchone()[0]
+        is_new = not self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+        if application != APPLICATION and not (is_new and not read_only):
+            raise UserError(
+                f"{printable(self.path)} is not a ledger of stenod",
+                next_step="Give `state:` in the configuration a folder of its own.",
+            )
+        self._db.execute("PRAGMA foreign_keys = ON")
+        if not read_only:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+        if is_new:
             schema = importlib.resources.files("stenod").joinpath("schema.sql").read_text(encoding="utf-8")
-            self._db.executescript(f"BEGIN IMMEDIATE;\n{schema}\nPRAGMA user_version = {VERSION};\nCOMMIT;")
+            self._db.executescript(
+                f"BEGIN IMMEDIATE;\n{schema}\nPRAGMA user_version = {VERSION};\n"
+                f"PRAGMA application_id = {APPLICATION};\nCOMMIT;"
+            )
         elif version != VERSION:
             raise UserError(
-                f"the ledger {self.path} has version {version}, and this stenod reads version {VERSION}",
+                f"the ledger {printable(self.path)} has version {version}, and this stenod reads version {VERSION}",
                 next_step="Use the stenod that wrote it, or a newer one.",
             )
 
@@ -96,7 +122,8 @@ class Ledger:
         try:
             yield self._db
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:  # a full disk, for one, makes SQLite roll back by itself
+                self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
 
@@ -175,9 +202,9 @@ class Ledger:
         marks = ", ".join("?" * len(inboxes))
         with self._transaction() as db:
             row = db.execute(
-                f"SELECT {_COLUMNS} FROM recording WHERE state = 'queued' AND not_before <= ? "  # noqa: S608 - constants
-                f"AND inbox IN ({marks}) ORDER BY id LIMIT 1",
-                (now, *inboxes),
+                f"SELECT {_COLUMNS} FROM recording WHERE state = 'queued' "  # noqa: S608 - constants
+                f"AND (not_before <= ? OR not_before > ?) AND inbox IN ({marks}) ORDER BY id LIMIT 1",
+                (now, now + LONGEST_PAUSE_SECONDS, *inboxes),  # later than any pause: the clock was set back
             ).fetchone()
             if row is None:
                 return None
@@ -293,10 +320,11 @@ class Ledger:
 
     def counts(self) -> dict[State, int]:
         """Return how many recordings are in each state. Counted anew only after a change."""
-        if self._counts is None:
+        version = self._db.execute("PRAGMA data_version").fetchone()[0]  # changes when somebody else has written
+        if self._counts is None or self._counts[0] != version:
             rows = dict(self._db.execute("SELECT state, count(*) FROM recording GROUP BY state").fetchall())
-            self._counts = {state: rows.get(state, 0) for state in State}
-        return self._counts
+            self._counts = (version, {state: rows.get(state, 0) for state in State})
+        return self._counts[1]
 
     def next_claim(self, inboxes: Sequence[str]) -> float | None:
         """Return the earliest time (wall clock) at which a queued recording of these inboxes may be claimed."""

@@ -30,17 +30,16 @@ def make(folder: str) -> str:
         text = file.read()
     for before, after in _CHANGES:
         text = text.replace(before, after, 1)
+    if os.path.lexists(path):
+        raise UserError(
+            f"{printable(path)} is there already, and is left as it is",
+            next_step=f"Start the service with it: stenod run --config {printable(path)}",
+        )
     try:
-        os.makedirs(base, exist_ok=True)
-        with open(path, "x", encoding="utf-8") as file:
-            file.write(text)
         for name in FOLDERS:
             os.makedirs(os.path.join(base, name), exist_ok=True)
-    except FileExistsError as error:
-        raise UserError(
-            f"{printable(str(error.filename))} is there already, and is left as it is",
-            next_step=f"Start the service with it: stenod run --config {printable(path)}",
-        ) from error
+        with open(path, "x", encoding="utf-8") as file:
+            file.write(text)
     except OSError as error:
         raise UserError(f"{printable(str(error.filename))} cannot be made: {os_error_text(error)}") from error
     return path

@@ -54,10 +54,10 @@ class YamlError(Exception):
 
 def load(text: str) -> Document:
     """Return the values in `text` with their lines, and what is wrong with its keys. Raise YamlError."""
-    loader = _CoreLoader(text)
+    document = Document(None)
     try:
+        loader = _CoreLoader(text)
         node = loader.get_single_node()
-        document = Document(None)
         if node is not None:
             document.value = _plain(loader, node, (), document)
     except yaml.MarkedYAMLError as error:
@@ -69,8 +69,8 @@ def load(text: str) -> Document:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1 if isinstance(error.position, int) else 1
         raise YamlError(line, "a character that YAML does not allow") from error
-    finally:
-        loader.dispose()  # type: ignore[no-untyped-call,unused-ignore]
+    except RecursionError as error:
+        raise YamlError(1, f"nested far deeper than {DEEPEST} levels") from error
     return document
 
 
@@ -82,6 +82,10 @@ def _plain(loader: _CoreLoader, node: yaml.Node, path: Path, document: Document)
     if isinstance(node, yaml.MappingNode):
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                line = key_node.start_mark.line + 1
+                document.problems.append((path, f"a key must be a word, and the one in line {line} is not"))
+                continue
             key = str(key_node.value)
             inner = (*path, key)
             if key in values:

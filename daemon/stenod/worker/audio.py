@@ -4,6 +4,7 @@ Packet by packet: wrapping `container.decode()` would end at the first damaged p
 (https://github.com/SYSTRAN/faster-whisper/issues/988), so each packet is decoded on its own and a bad one is skipped.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -44,7 +45,12 @@ class Audio:
 
 def open_regular(path: bytes) -> BinaryIO:
     """Open the regular file at `path`. Raise OSError; UndecodableError if it is a link, pipe, device or folder."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO}:  # a link; a socket
+            raise UndecodableError("it is not a regular file") from error
+        raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise UndecodableError("it is not a regular file")
@@ -59,18 +65,44 @@ def decode(path: bytes, alive: Callable[[], None]) -> Audio:
     with open_regular(path) as file:
         if os.fstat(file.fileno()).st_size == 0:
             raise UndecodableError("the file is empty")
+        source = _Source(file)
         try:
-            with av.open(file, mode="r", metadata_errors="ignore", options=_OPTIONS) as container:
+            with av.open(source, mode="r", metadata_errors="ignore", options=_OPTIONS) as container:
                 if not container.streams.audio:
                     raise UndecodableError("there is no audio track in it")
-                return _decode_all(container, alive)
+                decoded = _decode_all(container, alive)
+                source.raise_trouble()
+                return decoded
         except (av.error.FFmpegError, EOFError) as error:
-            if isinstance(error, OSError) and error.errno in _SYSTEM_ERRORS:
-                raise
+            source.raise_trouble()
             raise UndecodableError("it holds no audio that can be decoded") from error
 
 
-_SYSTEM_ERRORS = {5, 13, 116}  # EIO, EACCES, ESTALE: of the disk or the mount, not of the format
+class _Source:
+    """The file as FFmpeg reads it. Keeps the system's error: FFmpeg has its own EIO for damage, and would hide it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._trouble: OSError | None = None
+        self.name = file.name
+
+    def read(self, count: int) -> bytes:
+        try:
+            return self._file.read(count)
+        except OSError as error:
+            self._trouble = error
+            raise
+
+    def seek(self, offset: int, whence: int) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def raise_trouble(self) -> None:
+        """Raise what the disk or the mount said, if it said anything."""
+        if self._trouble is not None:
+            raise self._trouble
 
 
 def _decode_all(container: InputContainer, alive: Callable[[], None]) -> Audio:
@@ -116,9 +148,7 @@ def _frames(container: InputContainer, counter: _Counter) -> Iterator[AudioFrame
             packet = next(packets)
         except StopIteration:
             return
-        except av.error.FFmpegError as error:
-            if isinstance(error, OSError) and error.errno in _SYSTEM_ERRORS:
-                raise
+        except (av.error.FFmpegError, OSError):
             counter.bad += 1
             return  # the container itself ends here; what came before counts
         try:

@@ -7,6 +7,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import math
 import time
 from collections.abc import Iterator
 
@@ -82,4 +83,5 @@ def _segment(segment: faster_whisper.transcribe.Segment) -> wire.Segment:
 
 
 def _rounded(value: float, digits: int) -> float:
-    return round(float(value), digits)
+    """Return a plain float that JSON can carry: a figure that the engine could not compute (NaN) becomes 0."""
+    return round(float(value), digits) if math.isfinite(value) else 0.0

@@ -1,109 +1,22 @@
-"""The typed configuration: what it may say, and reading it from YAML with every problem at once."""
+"""Reading the configuration from YAML: every problem at once, each with its line."""
 
 import difflib
 import os
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from stenod import bundled, wire, yamlmarks
+from stenod.config.schema import FORMATS, LANGUAGES, Config, Inbox, Model, Worker, default_state, without_file
 from stenod.errors import UserError, os_error_text, printable
 from stenod.hub import names
-from stenod.units import Duration
-
-FORMATS = ("txt", "srt", "vtt", "json")
-Format = Literal["txt", "srt", "vtt", "json"]
-
-# What recorders, phones, messengers, call recorders and cameras write and FFmpeg decodes.
-EXTENSIONS = tuple(
-    "3g2 3ga 3gp aac ac3 aif aifc aiff alac amr ape asf au avi awb caf dss f4v flac flv gsm m2ts m4a m4b m4v mka mkv "
-    "mov mp2 mp3 mp4 mpeg mpg mts oga ogg ogv opus qta ra rf64 snd spx ts tta voc vob w64 wav wave weba webm wma wmv "
-    "wv".split()
-)
-
-# The languages of Whisper (openai/whisper, whisper/tokenizer.py, LANGUAGES), by their codes.
-LANGUAGES = frozenset(
-    "af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha haw he hi hr ht hu hy id "
-    "is it ja jw ka kk km kn ko la lb ln lo lt lv mg mi mk ml mn mr ms mt my ne nl nn no oc pa pl ps pt ro ru sa sd si "
-    "sk sl sn so sq sr su sv sw ta te tg th tk tl tr tt uk ur uz vi yi yo zh yue".split()
-)
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The base of all parts of the configuration."""
-
-
-class Model(Section, frozen=True, kw_only=True):
-    """Which Whisper model, and how it runs."""
-
-    name: Annotated[
-        str, Meta(description="A model's folder in the hub, or a path to one. `demo` ships with stenod.")
-    ] = "demo"
-    device: Annotated[Literal["cpu", "cuda", "auto"], Meta(description="Where the model runs.")] = "cpu"
-    compute_type: Annotated[
-        Literal["int8", "int8_float32", "int8_float16", "int16", "float16", "bfloat16", "float32", "default", "auto"],
-        Meta(description="CTranslate2's number format. int8 is the fastest and smallest on a CPU."),
-    ] = "int8"
-    cpu_threads: Annotated[int, Meta(ge=0, le=1024, description="0: one for each core that it may use.")] = 0
-
-
-class Worker(Section, frozen=True, kw_only=True):
-    """The process that holds the model."""
-
-    unload_after: Annotated[Duration, Meta(description="End the worker after so long without work.")] = Duration(300)
-    stall_timeout: Annotated[
-        Duration, Meta(description="End the worker when a recording makes no progress for so long.")
-    ] = Duration(1800)
-
-
-class Inbox(Section, frozen=True, kw_only=True):
-    """A watched folder. Every key of `transcription` may stand here too and holds for this inbox alone."""
-
-    path: Annotated[str, Meta(min_length=1, description="The folder that is watched.")]
-    name: Annotated[str, Meta(description="What logs call it. Default: the folder's name.")] = ""
-    recursive: Annotated[bool, Meta(description="Watch the folders below it too.")] = True
-    outbox: Annotated[
-        str,
-        Meta(min_length=1, description="`beside` the recording, or a folder that mirrors the inbox's tree."),
-    ] = "beside"
-    formats: Annotated[tuple[Format, ...], Meta(min_length=1, description="Which transcripts to write.")] = ("txt",)
-    extensions: Annotated[
-        tuple[str, ...], Meta(min_length=1, description="Endings of the files that are recordings.")
-    ] = EXTENSIONS
-    settle: Annotated[Duration, Meta(description="A file is complete when it has not changed for so long.")] = Duration(
-        10
-    )
-    options: wire.Options = wire.Options()
-
-
-class Config(Section, frozen=True, kw_only=True):
-    """The whole configuration, with absolute paths. `file` is where it was read from."""
-
-    inboxes: Annotated[tuple[Inbox, ...], Meta(min_length=1, description="The watched folders.")]
-    state: Annotated[str, Meta(min_length=1, description="The folder of the ledger, stenod's memory.")] = ""
-    hub: Annotated[str, Meta(min_length=1, description="The folder of the models.")] = ""
-    model: Model = Model()
-    transcription: wire.Options = wire.Options()
-    worker: Worker = Worker()
-    rescan: Annotated[Duration, Meta(description="Look through every inbox so often, whatever events said.")] = (
-        Duration(300)
-    )
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    file: str = ""
-
+from stenod.units import Duration, Size
 
 _NOT_IN_FILE = {(Config, "file"), (Inbox, "options")}
 _Section = TypeVar("_Section", bound=msgspec.Struct)
-
-
-def default_state(environment: Mapping[str, str]) -> str:
-    """Return the ledger's folder where none is configured: systemd's state directory, else the XDG one."""
-    if directory := environment.get("STATE_DIRECTORY"):
-        return directory.split(":")[0]
-    home = environment.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return os.path.join(home, "stenod")
 
 
 def find(environment: Mapping[str, str]) -> str:
@@ -121,14 +34,13 @@ def find(environment: Mapping[str, str]) -> str:
     )
 
 
-def without_file(environment: Mapping[str, str]) -> Config:
-    """Return the defaults, for commands that need no inbox."""
-    state = default_state(environment)
-    return Config(inboxes=(Inbox(path=state),), state=state, hub=os.path.join(state, "hub"))
-
-
 def load(path: str, environment: Mapping[str, str]) -> Config:
     """Return the configuration in the YAML file at `path`. Raise UserError that names every problem, with its line."""
+    return load_with_origins(path, environment).config
+
+
+def load_with_origins(path: str, environment: Mapping[str, str]) -> "Loaded":
+    """Return the same with where each value comes from."""
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
@@ -139,11 +51,39 @@ def load(path: str, environment: Mapping[str, str]) -> Config:
             f"the configuration {path} cannot be read: {os_error_text(error)}",
             next_step="Run `stenod init FOLDER` to make one, or name yours with --config FILE.",
         ) from error
-    return parse(text, path, environment)
+    return _parse(text, path, environment)
+
+
+def load_or_default(path: str | None, environment: Mapping[str, str]) -> Config:
+    """Return the configuration at `path`, else the one that `find` finds, else the defaults. Raise UserError."""
+    if path is not None:
+        return load(path, environment)
+    try:
+        found = find(environment)
+    except UserError:
+        reader = _Reader("")
+        config = without_file(environment)
+        config = msgspec.structs.replace(config, model=reader.override(config.model, environment))
+        if reader.problems:
+            raise reader.error([text for _, text in reader.problems]) from None
+        return config
+    return load(found, environment)
 
 
 def parse(text: str, path: str, environment: Mapping[str, str]) -> Config:
     """Return the configuration in `text`; relative paths start at the folder of `path`. Raise UserError as `load`."""
+    return _parse(text, path, environment).config
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration, and where each value comes from: its line in the file, or the variable. Else it is a default."""
+
+    config: Config
+    origins: dict[yamlmarks.Path, str]
+
+
+def _parse(text: str, path: str, environment: Mapping[str, str]) -> Loaded:
     reader = _Reader(path)
     try:
         document = yamlmarks.load(text)
@@ -156,7 +96,17 @@ def parse(text: str, path: str, environment: Mapping[str, str]) -> Config:
     config = reader.config(document.value, base, environment)
     if reader.problems or config is None:
         raise reader.error([text for _, text in sorted(reader.problems)])
-    return config
+    origins = {place: f"{path}:{line}" for place, line in document.lines.items() if place}
+    return Loaded(config, origins | reader.overridden)
+
+
+# The first system's names, which still hold: variable -> key of `model`.
+ENVIRONMENT = {
+    "WHISPER_MODEL_SIZE": "name",
+    "WL_COMPUTE_TYPE": "compute_type",
+    "WL_CPU_THREADS": "cpu_threads",
+    "DEVICE_TYPE": "device",
+}
 
 
 class _Reader:
@@ -166,11 +116,12 @@ class _Reader:
         self.path = path
         self.document = yamlmarks.Document(None)
         self.problems: list[tuple[int, str]] = []
+        self.overridden: dict[yamlmarks.Path, str] = {}
 
     def error(self, problems: list[str]) -> UserError:
         count = "one problem" if len(problems) == 1 else f"{len(problems)} problems"
         return UserError(
-            f"{self.path}: {count} in the configuration",
+            f"{self.path or 'environment'}: {count} in the configuration",
             problems=problems,
             next_step=f"Every key is explained in {bundled.EXAMPLE_CONFIG}.",
         )
@@ -181,7 +132,7 @@ class _Reader:
         while known and known not in self.document.lines:
             known = known[:-1]
         line = self.document.lines.get(known, 1)
-        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
+        where = "".join(f"[{part}]" if isinstance(part, int) else f".{printable(part)}" for part in place).lstrip(".")
         self.problems.append((line, f"line {line}: {where}: {what}" if where else f"line {line}: {what}"))
 
     def config(self, value: Any, base: str, environment: Mapping[str, str]) -> Config | None:
@@ -199,12 +150,33 @@ class _Reader:
         state = self.place(values.get("state") or default_state(environment), base)
         values |= {"state": state, "file": self.path}
         values["hub"] = self.place(values["hub"], base) if values.get("hub") else os.path.join(state, "hub")
-        if names.is_path((model := values.get("model", Model())).name):
-            values["model"] = msgspec.structs.replace(model, name=self.place(model.name, base))
-        if "rescan" in values and values["rescan"] < 1:
-            self.problem(("rescan",), "must be at least 1s")
+        worker = values.get("worker", Worker())
+        model = self.override(values.get("model", Model()), environment)
+        if names.is_path(model.name):
+            model = msgspec.structs.replace(model, name=self.place(model.name, base))
+        values["model"] = model
+        for place, length in (
+            (("rescan",), values.get("rescan", 1)),
+            (("worker", "stall_timeout"), worker.stall_timeout),
+        ):
+            if length < 1:
+                self.problem(place, "must be at least 1s")
         self.check_places(values["inboxes"])
         return None if self.problems else Config(**values)
+
+    def override(self, model: Model, environment: Mapping[str, str]) -> Model:
+        """Return `model` with what the environment says put over it; note what is wrong there."""
+        hints = get_type_hints(Model, include_extras=True)
+        for variable, key in ENVIRONMENT.items():
+            if not (text := environment.get(variable, "")):
+                continue
+            value: Any = int(text) if key == "cpu_threads" and text.isdecimal() else text
+            try:
+                model = msgspec.structs.replace(model, **{key: msgspec.convert(value, hints[key])})
+            except msgspec.ValidationError as error:
+                self.problems.append((0, f"environment: {variable}: {_explain(value, hints[key], str(error))}"))
+            self.overridden["model", key] = f"environment {variable}"
+        return model
 
     def inboxes(self, value: Any, transcription: wire.Options, base: str) -> tuple[Inbox, ...]:
         if not isinstance(value, list):
@@ -263,6 +235,11 @@ class _Reader:
             if part is None and not _optional(kind):
                 self.problem(inner, "has no value; give it one or take the line out")
                 continue
+            if isinstance(part, str) and any(
+                character == "\0" or "\ud800" <= character <= "\udfff" for character in part
+            ):
+                self.problem(inner, "holds a character that cannot be: a NUL, or half of a pair")
+                continue
             try:
                 values[key] = msgspec.convert(part, kind, dec_hook=_decode_unit)
             except msgspec.ValidationError as error:
@@ -317,8 +294,8 @@ def _optional(kind: Any) -> bool:
 
 
 def _decode_unit(kind: type, value: object) -> object:
-    if kind is Duration:
-        return Duration.parse(value)
+    if kind in {Duration, Size}:
+        return kind.parse(value)
     raise NotImplementedError(kind)
 
 
@@ -326,8 +303,10 @@ def _explain(value: object, kind: Any, problem: str) -> str:
     """Return what is wrong with `value`, in words for a person; `problem` is msgspec's."""
     inner = get_args(kind)[0] if hasattr(kind, "__metadata__") else kind
     shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
-    if inner is Duration:
+    if {Duration, Size} & {inner, *get_args(inner)}:
         return f"{shown} {problem}"
+    if getattr(inner, "__origin__", None) is dict:
+        return f"{shown} must be names with repositories, indented below it: `NAME: OWNER/NAME`"
     choices = get_args(inner) if getattr(inner, "__origin__", None) is Literal else ()
     element = get_args(inner)
     if element and getattr(element[0], "__origin__", None) is Literal and isinstance(value, list):
