@@ -3,6 +3,7 @@
 Exit codes: 0 all is well; 1 something failed, and was said; 2 the command line itself was wrong; 130 interrupted.
 """
 
+import importlib
 import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -40,6 +41,24 @@ def main() -> NoReturn:
         sys.exit(1)
 
 
+class _Lazy(click.Group):
+    """A group of commands whose module (with a click group called `commands`) is imported only when it is used."""
+
+    def __init__(self, name: str, module: str, text: str) -> None:
+        super().__init__(name=name, help=text)
+        self._module = module
+
+    def _group(self) -> click.Group:
+        group: click.Group = importlib.import_module(self._module).commands
+        return group
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return self._group().list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return self._group().get_command(ctx, cmd_name)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="stenod")
 def cli() -> None:
@@ -50,10 +69,14 @@ def cli() -> None:
     """
 
 
+cli.add_command(_Lazy("config", "stenod.cli_config", "See what the configuration says."))
+cli.add_command(_Lazy("hub", "stenod.cli_hub", "See and steer the models."))
+
+
 @cli.command()
 @click.option("--config", "config_file", metavar="FILE", help=CONFIG_HELP)
 def run(config_file: str | None) -> None:
-    """Run the service in the foreground, until SIGTERM or Ctrl-C.
+    """Run the service, until SIGTERM or Ctrl-C.
 
     It watches the configured inboxes, transcribes every recording that lands there, once, and writes the transcripts.
     """
@@ -67,7 +90,10 @@ def run(config_file: str | None) -> None:
 @cli.command()
 @click.argument("folder", metavar="FOLDER")
 def init(folder: str) -> None:
-    """Make a working configuration, with inbox, outbox and hub, in FOLDER."""
+    """Make a working configuration in FOLDER.
+
+    With an inbox, an outbox and a hub beside it.
+    """
     from stenod import starter
 
     made = starter.make(folder)
@@ -80,7 +106,9 @@ def init(folder: str) -> None:
 @cli.command()
 @click.option("--keep", metavar="FOLDER", help="Do it in this new folder and leave everything there to look at.")
 def demo(keep: str | None) -> None:
-    """See the main job done: recordings dropped into the real service, each transcript as it appears.
+    """See the main job done, with samples.
+
+    Recordings are dropped into the real service, and each transcript is shown as it appears.
 
     Takes about half a minute, needs no network, and leaves nothing behind. Exit code 0 only if every transcript came
     out right.

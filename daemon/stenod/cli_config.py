@@ -12,12 +12,10 @@ from stenod.yamlmarks import Path
 with_config = click.option("--config", "config_file", metavar="FILE", help="The configuration, if not the usual one.")
 
 
-@click.group(name="config")
-def config_commands() -> None:
-    """See what the configuration says."""
+commands = click.Group("config")
 
 
-@config_commands.command()
+@commands.command()
 @with_config
 def check(config_file: str | None) -> None:
     """Say whether the configuration is right, or everything that is wrong with it."""
@@ -27,7 +25,7 @@ def check(config_file: str | None) -> None:
     print(f"{path} is right: {count} inbox{'es' if count != 1 else ''}, model {settings.model.name}.")
 
 
-@config_commands.command()
+@commands.command()
 @with_config
 def show(config_file: str | None) -> None:
     """Print every setting as it is in force, and where it comes from."""

@@ -68,14 +68,14 @@ def forms(name: str, hub: str, against: str, original: str | None) -> list[Form]
     if original is not None:
         wide: store.Entry | None = store.require(original, hub, against)
     else:
-        matching = [entry for entry in entries if entry.name in {name, f"{name}-original"} and not entry.is_int8]
+        matching = [entry for entry in entries if entry.name in {name, store.original_of(name)} and not entry.is_int8]
         wide = matching[0] if matching else None
     if int8 is None:
         raise UserError(f"there is no int8 model {name!r} in the hub", next_step=f"Get it with: stenod hub pull {name}")
     if wide is None or wide.is_int8:
         raise UserError(
             f"the float original of {name!r} is not there to compare with",
-            next_step=f"Name it with --original, or fetch it again: stenod hub pull {name} --keep-original --again",
+            next_step=f"Name it with --original, or fetch it again: stenod hub pull {name} --keep-original",
         )
     return [
         Form(f"{wide.form} file, {against}", wide.folder, wide.size_bytes, against),

@@ -85,10 +85,9 @@ def _one(
         if not isinstance(posted, transcriber.Said | transcriber.Exited) or not worker.is_current(posted):
             continue
         if isinstance(posted, transcriber.Exited):
-            words = worker.last_words()
             how = worker.stop(at_once=True)
             if not begun:
-                raise UserError(f"the worker failed before it could begin: {how}", problems=words[-5:])
+                raise UserError(f"the worker failed before it could begin: {how}", problems=worker.last_words()[-5:])
             yield Failed(recording.path, f"the worker failed at it: {how}")
             return
         match posted.message:

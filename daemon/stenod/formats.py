@@ -57,7 +57,7 @@ def vtt(transcript: Transcript) -> str:
         f"{text.replace('&', '&amp;').replace('<', '&lt;').replace('>', '&gt;')}\n\n"
         for start, end, text in _cues(transcript)
     )
-    return f"WEBVTT\nLanguage: {transcript.language}\n\n{cues}"
+    return f"WEBVTT\n\n{cues}"
 
 
 def json(transcript: Transcript) -> str:

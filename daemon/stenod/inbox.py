@@ -101,14 +101,16 @@ def walk(inbox: Inbox, folder: str, problems: list[str]) -> Iterator[tuple[str, 
         try:
             with os.scandir(current) as entries:
                 for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        if inbox.recursive and not entry.name.startswith("."):
-                            pending.append(entry.path)
-                    elif is_recording(inbox, entry.path) and entry.is_file(follow_symlinks=False):
-                        try:
+                    try:
+                        if entry.is_dir(follow_symlinks=False):
+                            if inbox.recursive and not entry.name.startswith("."):
+                                pending.append(entry.path)
+                        elif is_recording(inbox, entry.path) and entry.is_file(follow_symlinks=False):
                             yield entry.path, Fingerprint.of(entry.stat(follow_symlinks=False))
-                        except FileNotFoundError:
-                            continue
+                    except FileNotFoundError:
+                        continue
+                    except OSError as error:
+                        problems.append(f"{printable(entry.path)}: {os_error_text(error)}")
         except FileNotFoundError:
             if current == inbox.path:
                 problems.append(f"{printable(current)} does not exist")

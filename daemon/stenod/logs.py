@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 
 # syslog priorities (sd-daemon(3), SD_ERR...): the journal turns a leading <N> into the line's PRIORITY.
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
@@ -26,5 +27,7 @@ def set_up(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # watchdog 7 says so when nested folders appear quickly, and goes on rightly.
+    warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
     for noisy in ("watchdog", "apscheduler", "tzlocal"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -18,7 +18,7 @@ from stenod import formats, inbox, jobs, ledger, lock, notify, outbox, schedule,
 from stenod.arrivals import Arrivals
 from stenod.config import Config, Inbox
 from stenod.errors import os_error_text, printable
-from stenod.hub import names, store
+from stenod.hub import fetch, provision
 from stenod.recording import Failure, GiveUp, Recording, Retry, State
 
 log = logging.getLogger(__name__)
@@ -71,10 +71,8 @@ class Service:
     # ---- start and stop
 
     def _start(self) -> None:
-        model = self._config.model
-        self._model = store.require(model.name, self._config.hub, model.compute_type).folder
-        if model.name == names.DEMO:
-            log.warning("the demo model knows only some hundred words of synthetic speech: set model.name for real use")
+        self._model = provision.Provision(self._config.model, self._config.hub, self._mailbox.put)
+        self._model.begin()
         self._ledger = ledger.Ledger(os.path.join(self._config.state, "ledger.sqlite"))
         for orphan, verdict in self._ledger.recover(time.time()):
             what = "given up: it was interrupted too often" if isinstance(verdict, GiveUp) else "queued again"
@@ -97,6 +95,7 @@ class Service:
         self._notifier.stopping()
         self._notifier.status("stopping")
         self._schedule.stop()
+        self._model.stop()
         if self._transcriber.running:
             self._transcriber.stop()
         if self._running is not None:
@@ -133,6 +132,7 @@ class Service:
         if self._stopping:
             return
         self._arrivals.settle()
+        self._model.tick(time.monotonic())
         self._watch_worker()
         self._claim()
         self._notifier.status(self._status())
@@ -143,13 +143,16 @@ class Service:
         moments = [now + LONGEST_WAIT_SECONDS]
         if (due := self._arrivals.next_due()) is not None:
             moments.append(due)
+        if (due := self._model.next_due()) is not None:
+            moments.append(due)
         quiet = self._transcriber.quiet_seconds(now)
         if self._running is not None:
             moments.append(now + self._config.worker.stall_timeout - quiet)
         else:
             if self._transcriber.running:
                 moments.append(now + self._config.worker.unload_after - quiet)
-            if (claim := self._ledger.next_claim(self._arrivals.online())) is not None:
+            claim = self._ledger.next_claim(self._arrivals.online())
+            if claim is not None and not self._model.problem:
                 moments.append(max(now + claim - time.time(), self._worker_pause_until))
         return max(0.0, min(moments) - now)
 
@@ -160,6 +163,8 @@ class Service:
                 self._stopping = True
             case inbox.Touched() | inbox.FolderTouched() | inbox.Seen() | inbox.Scanned():
                 self._arrivals.handle(message)
+            case fetch.Progress() | fetch.Fetched() | fetch.Failed():
+                self._model.handle(message)
             case schedule.RescanDue():
                 self._arrivals.look_through()
             case transcriber.Said() as said if self._transcriber.is_current(said):
@@ -172,13 +177,13 @@ class Service:
     def _claim(self) -> None:
         """Give the worker its next recording. What is transcribed already is only published."""
         for _ in range(CLAIMS_A_TURN):
-            if self._running is not None or time.monotonic() < self._worker_pause_until:
+            if self._running is not None or time.monotonic() < self._worker_pause_until or self._model.problem:
                 return
             recording = self._ledger.claim(self._arrivals.online(), time.time())
             if recording is None:
                 return
             item = self._arrivals.inboxes[recording.inbox]
-            job = jobs.make(self._config, item, self._model, recording)
+            job = jobs.make(self._config, item, self._model.folder, recording)
             if (result := self._ledger.result(recording.id, job.digest)) is not None:
                 self._publish(recording, job, result.finished, result.segments)
             elif self._is_as_it_arrived(recording):
@@ -204,6 +209,9 @@ class Service:
         return True
 
     def _submit(self, recording: Recording, job: jobs.Job) -> None:
+        if not self._transcriber.running and not self._model.is_fit_to_load():
+            self._ledger.fail(recording, Failure.STOPPED, self._model.problem, time.time())
+            return
         self._ledger.start_over(recording.id)
         try:
             self._transcriber.submit(job.message, time.monotonic())
@@ -238,6 +246,7 @@ class Service:
                     self._on_not_loaded(f"the worker speaks protocol {protocol}, not {wire.PROTOCOL}: reinstall stenod")
             case wire.Loaded(seconds=seconds, compute_type=compute_type):
                 log.info("model loaded in %.1f s (%s)", seconds, compute_type)
+                self._model.note_use()
             case wire.NotLoaded(reason=reason):
                 self._on_not_loaded(reason)
             case wire.Progress() if running is not None and message.job == running.recording.id:
@@ -267,9 +276,8 @@ class Service:
         log.error("%s; nothing is lost: the queue waits and stenod tries again in %.0f s", reason, self._config.rescan)
 
     def _on_worker_gone(self) -> None:
-        words = self._transcriber.last_words()
         how = self._transcriber.stop(at_once=True)
-        for line in words[-5:]:
+        for line in self._transcriber.last_words()[-5:]:
             log.warning("the worker's last words: %s", line)
         running = self._running
         if running is None:
@@ -324,6 +332,8 @@ class Service:
             parts.append(f"transcribing {printable(os.path.basename(running.recording.path))}{share}")
         if counts[State.FAILED]:
             parts.append(f"{counts[State.FAILED]} failed")
+        if self._model.problem:
+            parts.append(self._model.problem)
         if offline := self._arrivals.offline():
             parts.append(f"offline: {', '.join(offline)}")
         return ", ".join(parts)

@@ -45,6 +45,7 @@ class Exited:
 class _Process:
     generation: int
     popen: "subprocess.Popen[bytes]"
+    readers: list[threading.Thread] = field(default_factory=list)
     stderr: "collections.deque[str]" = field(default_factory=lambda: collections.deque(maxlen=STDERR_LINES))
 
 
@@ -56,6 +57,7 @@ class Transcriber:
         self._process: _Process | None = None
         self._generation = 0
         self._last_sign = 0.0
+        self._last_words: list[str] = []
 
     @property
     def running(self) -> bool:
@@ -109,14 +111,17 @@ class Transcriber:
             except BrokenPipeError:
                 continue
         popen.wait()
+        for reader in process.readers:
+            reader.join(STOP_SECONDS)  # its pipe ends with the process: what it said last is read, too
+        self._last_words = list(process.stderr)
         with contextlib.suppress(BrokenPipeError):
             if popen.stdin is not None:
                 popen.stdin.close()
         return how_it_ended(popen.returncode)
 
     def last_words(self) -> list[str]:
-        """Return the last lines that the living worker wrote to its standard error."""
-        return list(self._process.stderr) if self._process else []
+        """Return the last lines that the worker, the living one or the one that was stopped last, wrote to stderr."""
+        return list(self._process.stderr) if self._process else self._last_words
 
     def _start(self) -> _Process:
         self._generation += 1
@@ -134,7 +139,9 @@ class Transcriber:
         assert popen.stdout is not None  # noqa: S101 - pipes, as asked for
         assert popen.stderr is not None  # noqa: S101
         for target, pipe in ((self._read_messages, popen.stdout), (self._read_errors, popen.stderr)):
-            threading.Thread(target=target, args=(process, pipe), name="worker-pipe", daemon=True).start()
+            reader = threading.Thread(target=target, args=(process, pipe), name="worker-pipe", daemon=True)
+            process.readers.append(reader)
+            reader.start()
         log.info("worker started (pid %d)", popen.pid)
         return process
 

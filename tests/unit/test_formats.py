@@ -81,7 +81,7 @@ def test_srt() -> None:
 def test_vtt() -> None:
     segments = [build.segment(0, 1.5, " a < b && c --> d "), build.segment(359999.999, 360000, "late")]
     assert formats.vtt(build.transcript(*segments, language="de")) == (
-        "WEBVTT\nLanguage: de\n\n00:00:00.000 --> 00:00:01.500\na &lt; b &amp;&amp; c --&gt; d\n\n"
+        "WEBVTT\n\n00:00:00.000 --> 00:00:01.500\na &lt; b &amp;&amp; c --&gt; d\n\n"
         "99:59:59.999 --> 100:00:00.000\nlate\n\n"
     )
 
@@ -116,7 +116,7 @@ def test_cues_are_one_line_each_and_their_times_never_go_back(segments: list[wir
         blocks = render(build.transcript(*segments)).replace(",", ".").split("\n\n")
         assert blocks.pop() == ""
         if not numbered:
-            assert blocks.pop(0) == "WEBVTT\nLanguage: en"
+            assert blocks.pop(0) == "WEBVTT"
         assert len(blocks) == len(segments)
         moments: list[int] = []
         for number, block in enumerate(blocks, start=1):
@@ -183,7 +183,7 @@ def test_json_has_the_words_where_there_are_any() -> None:
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("txt", b""), ("srt", b""), ("vtt", b"WEBVTT\nLanguage: en\n\n")],
+    [("txt", b""), ("srt", b""), ("vtt", b"WEBVTT\n\n")],
 )
 def test_a_transcript_without_speech(name: str, content: bytes) -> None:
     for transcript in (build.transcript(), build.transcript(build.segment(text="  "))):

@@ -151,7 +151,7 @@ def test_nothing_heavy_is_loaded(names: tuple[str, ...]) -> None:
 
 
 def test_help_comes_without_the_service() -> None:
-    assert not loaded_by("stenod.cli") & {"sqlite3", "apscheduler", "watchdog", "yaml", "msgspec"}
+    assert not loaded_by("stenod.cli") & {"sqlite3", "apscheduler", "watchdog"}
 
 
 def test_the_worker_loads_nothing_of_the_daemon() -> None:

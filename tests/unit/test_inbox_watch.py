@@ -15,6 +15,10 @@ from tests.unit import build
 
 PATIENCE_SECONDS = 5.0
 
+# watchdog warns when a folder that it has just found is reported to it too. With warnings as errors that would end its
+# thread; in the service it is a warning.
+pytestmark = pytest.mark.filterwarnings("ignore:Callback with id:RuntimeWarning")
+
 Message = Touched | FolderTouched
 
 

@@ -1,6 +1,7 @@
 """The log as a terminal and as the journal get it."""
 
 import logging
+import os
 import subprocess
 import sys
 
@@ -30,7 +31,9 @@ def lines(level: str, *, journal: bool) -> list[str]:
     """Return what the program logs from this level upwards."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, level],
-        env={"PYTHONUTF8": "1"} | ({"JOURNAL_STREAM": "8:12345"} if journal else {}),
+        env={key: value for key, value in os.environ.items() if key != "JOURNAL_STREAM"}
+        | {"PYTHONUTF8": "1"}
+        | ({"JOURNAL_STREAM": "8:12345"} if journal else {}),
         capture_output=True,
         check=True,
     )

@@ -160,6 +160,26 @@ def test_it_is_one_process_in_a_session_of_its_own_and_tells_no_one_anything(
     assert environment["HF_HUB_OFFLINE"] == environment["ORT_DISABLE_TELEMETRY"] == "1"
 
 
+def test_what_a_library_prints_does_not_break_the_protocol(
+    own_daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "class Chatty:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'faster_whisper':\n"
+        "            os.write(1, b'printed by a library\\n')\n"
+        "sys.meta_path.insert(0, Chatty())\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    own_daemon.submit("/nowhere.mp3")
+    assert own_daemon.answers()[-1] == wire.Failed(job=1, failure="gone", reason="it is no longer there")
+    end = time.monotonic() + 5.0
+    while own_daemon.transcriber.last_words() != ["printed by a library"]:
+        assert time.monotonic() < end, own_daemon.transcriber.last_words()
+        time.sleep(0.01)
+
+
 def test_when_its_input_closes_it_is_gone(own_daemon: Daemon) -> None:
     own_daemon.submit("/nowhere.mp3")
     pid = own_daemon.transcriber.pid

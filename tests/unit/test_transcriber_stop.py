@@ -74,7 +74,7 @@ def test_each_rung_of_the_ladder(start: Start, program: str, how: str, *, at_onc
 def test_who_speaks_another_protocol_is_ended(start: Start, said: str, caplog: pytest.LogCaptureFixture) -> None:
     one, mailbox = start(f"print('{said}', flush=True)\ntime.sleep(60)")
     assert mailbox.get(timeout=5.0) == Exited(1)
-    assert one.stop(at_once=True).startswith("it was ended by SIG")
+    assert one.stop(at_once=True).startswith("it was ended by SIGKILL"), "it was left to go on until the stop"
     assert [message.split(":")[0] for message in caplog.messages] == ["the worker speaks another protocol"]
 
 
@@ -97,7 +97,14 @@ def test_a_worker_that_floods_its_error_output_is_not_held_up_and_its_last_words
         time.sleep(0.01)
     assert [line.split()[1] for line in one.last_words()] == [str(number) for number in range(19980, 20000)]
     one.stop()
-    assert one.last_words() == []
+    assert [line.split()[1] for line in one.last_words()] == [str(number) for number in range(19980, 20000)]
+
+
+def test_the_last_words_of_a_worker_that_died_are_all_there(start: Start) -> None:
+    one, mailbox = start("print('one', file=sys.stderr)\nprint('two', file=sys.stderr)\nos._exit(7)")
+    assert mailbox.get(timeout=5.0) == Exited(1)
+    one.stop(at_once=True)
+    assert one.last_words() == ["one", "two"]
 
 
 def test_it_gets_the_job_as_one_line(start: Start, tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """Decoding: every sample, what is damaged or cut off, and what only pretends to be a recording."""
 
+import errno
+import io
 import json
 import os
 import random
 import socket
 import struct
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +50,17 @@ def test_every_sample_is_decoded_whole(samples: Path, entry: dict[str, str]) -> 
     assert np.abs(sound.samples).max() <= 1.0
     is_silent = np.abs(sound.samples).max() < 0.01
     assert is_silent == (entry["reference"] == "")
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 44100, 48000, 96000])
+def test_a_second_stays_a_second_to_the_last_sample(tmp_path: Path, rate: int, channels: int) -> None:
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(bytes(2 * channels * rate))
+    assert len(decode(tmp_path / "a.wav").samples) == audio.SAMPLE_RATE
 
 
 def test_a_sign_of_life_comes_each_decoded_minute(samples: Path) -> None:
@@ -139,6 +153,17 @@ def test_what_is_no_recording_is_undecodable(samples: Path, tmp_path: Path, kind
     assert str(raised.value) == reason
 
 
+@pytest.mark.parametrize("rate", [1, 10, 100])
+def test_a_header_whose_rate_no_recorder_has_does_not_fill_the_memory(tmp_path: Path, rate: int) -> None:
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(bytes(200))  # few, so that this test does not fill it either
+    with pytest.raises(audio.UndecodableError):
+        decode(tmp_path / "a.wav")
+
+
 def test_what_cannot_be_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp3")
     for path, reason in (
@@ -165,6 +190,27 @@ def test_a_video_that_was_cut_off_within_its_header_is_undecodable(samples: Path
     for length in range(300, 420, 4):
         with pytest.raises(audio.UndecodableError):
             decode(written(tmp_path, content[:length], "a.webm"))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("name", [MP3, FLAC, WAV, "VID_20260314_175310.webm", "Voice 001.m4a"])
+def test_a_disk_that_fails_is_not_taken_for_a_damaged_recording(
+    samples: Path, monkeypatch: pytest.MonkeyPatch, name: str, share: float
+) -> None:
+    """Half a transcript of a recording that is whole would be worse than a try again."""
+    readable = int(share * (samples / name).stat().st_size)
+
+    class BadDisk(io.FileIO):
+        def read(self, count: int | None = None) -> bytes:
+            left = readable - self.tell()
+            if left <= 0:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return super().read(left if count is None else min(count, left))
+
+    monkeypatch.setattr(audio, "open_regular", BadDisk)
+    with pytest.raises(OSError, match="Input/output error") as raised:
+        decode(samples / name)
+    assert raised.value.errno == errno.EIO
 
 
 # ---- files that name other files
@@ -198,8 +244,15 @@ PLAYLISTS = {
 @pytest.mark.parametrize("target", ["http", "tcp", "file", "path", "name"])
 @pytest.mark.parametrize("kind", PLAYLISTS)
 def test_a_playlist_opens_nothing(
-    samples: Path, tmp_path: Path, listener: socket.socket, kind: str, target: str, name: str
+    samples: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    listener: socket.socket,
+    kind: str,
+    target: str,
+    name: str,
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # a bare name in the list is looked for here
     port = listener.getsockname()[1]
     sound = written(tmp_path, (samples / WAV).read_bytes(), "sound.wav")
     url = {

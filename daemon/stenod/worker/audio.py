@@ -15,11 +15,14 @@ import av
 import av.error
 import numpy as np
 import numpy.typing as npt
+from av.audio.fifo import AudioFifo
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.container import InputContainer
 
 SAMPLE_RATE = 16_000  # samples a second, what Whisper was trained on
+BLOCK_SAMPLES = 500_000  # of the recording's own rate, resampled at once
+LOWEST_RATE = 1000  # no recorder's is below 8000; a damaged header's may be 1, and 20 kB would become gigabytes
 REPORT_SECONDS = 60.0  # of audio between two signs of life
 
 # A recording is one file: nothing in it may make FFmpeg open another one, or the network (playlists can).
@@ -106,21 +109,20 @@ class _Source:
 
 
 def _decode_all(container: InputContainer, alive: Callable[[], None]) -> Audio:
-    resampler = AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
     pieces: list[npt.NDArray[np.int16]] = []
     counter = _Counter()
     samples = reported = 0
-    for frame in _frames(container, counter):
+    resampler = _resampler()
+    for block in _blocks(_frames(container, counter)):
         try:
-            resampled = resampler.resample(frame)
-        except (av.error.FFmpegError, ValueError):  # a damaged frame that changes its own format
-            counter.bad += 1
-            resampler = AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
-            continue
-        for piece in resampled:
-            array = _samples(piece)
-            pieces.append(array)
-            samples += len(array)
+            made = resampler.resample(block)
+        except ValueError:  # the recording changes its own format on the way
+            made = resampler.resample(None)
+            resampler = _resampler()
+            made += resampler.resample(block)
+        for piece in map(_samples, made):
+            pieces.append(piece)
+            samples += len(piece)
         if samples - reported >= REPORT_SECONDS * SAMPLE_RATE:
             reported = samples
             alive()
@@ -129,6 +131,31 @@ def _decode_all(container: InputContainer, alive: Callable[[], None]) -> Audio:
     if not len(whole):
         raise UndecodableError("it holds no audio that can be decoded")
     return Audio(whole.astype(np.float32) / np.float32(32768.0), counter.bad)
+
+
+def _resampler() -> AudioResampler:
+    return AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+
+
+def _blocks(frames: Iterator[AudioFrame]) -> Iterator[AudioFrame]:
+    """Yield the same audio in blocks of one format each: frames are small, and resampling each costs a third more.
+
+    A change of format is looked for here: PyAV 18's AudioFifo ends the process (SIGSEGV) when it is given one.
+    """
+    fifo, kind = AudioFifo(), None
+    for frame in frames:
+        if kind != (kind := (frame.format.name, frame.layout.name, frame.sample_rate)):
+            yield from _rest(fifo)
+            fifo = AudioFifo()
+        fifo.write(frame)
+        if fifo.samples >= BLOCK_SAMPLES:
+            yield from _rest(fifo)
+    yield from _rest(fifo)
+
+
+def _rest(fifo: AudioFifo) -> Iterator[AudioFrame]:
+    if fifo.samples and (block := fifo.read()) is not None:
+        yield block
 
 
 def _samples(frame: AudioFrame) -> npt.NDArray[np.int16]:
@@ -154,6 +181,9 @@ def _frames(container: InputContainer, counter: _Counter) -> Iterator[AudioFrame
         try:
             for frame in packet.decode():
                 if isinstance(frame, AudioFrame):
+                    if frame.sample_rate < LOWEST_RATE:
+                        counter.bad += 1
+                        continue
                     frame.pts = None  # damaged times would stretch or drop audio
                     yield frame
         except av.error.FFmpegError:  # any kind: damage has been seen to give EPERM as well as EINVAL

@@ -1,0 +1,1 @@
+"""The hub, with a server on loopback and real processes."""
