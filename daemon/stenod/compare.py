@@ -28,26 +28,12 @@ class Form:
     compute_type: str
 
 
-class Measured(msgspec.Struct, frozen=True):
-    """The answer of `stenod.worker.measure`; see there for units."""
-
-    compute_type: str
-    load_seconds: float
-    base_bytes: int
-    loading_peak_bytes: int
-    resident_bytes: int
-    peak_bytes: int
-    audio_seconds: float
-    transcribe_seconds: float
-    texts: tuple[str, ...]
-
-
 @dataclass(frozen=True, slots=True)
 class Row:
     """One form, measured. `drift`: its words against those of the first row; `errors`: against the references."""
 
     form: Form
-    measured: Measured
+    measured: wire.Measured
     drift: words.Errors | None
     errors: words.Errors | None
 
@@ -88,7 +74,7 @@ def run(
     rows: Sequence[Form], files: Sequence[str], references: Sequence[str | None], options: wire.Options, threads: int
 ) -> Iterator[Row]:
     """Measure each form on the files and yield its row. Raise UserError if one cannot be measured."""
-    first: Measured | None = None
+    first: wire.Measured | None = None
     for form in rows:
         measured = _measure(form, files, options, threads)
         drift = None if first is None else _compare(first.texts, measured.texts)
@@ -117,11 +103,11 @@ def _compare(references: Sequence[str], texts: Sequence[str]) -> words.Errors:
     return sum((words.compare(said, text) for said, text in pairs), words.Errors(0, 0))
 
 
-def _measure(form: Form, files: Sequence[str], options: wire.Options, threads: int) -> Measured:
+def _measure(form: Form, files: Sequence[str], options: wire.Options, threads: int) -> wire.Measured:
     engine = wire.Engine(
         model=os.fsencode(form.folder), device="cpu", compute_type=form.compute_type, cpu_threads=threads
     )
-    task = {"engine": engine, "options": options, "files": [os.fsencode(os.path.abspath(path)) for path in files]}
+    task = wire.Task(engine, options, tuple(os.fsencode(os.path.abspath(path)) for path in files))
     result = subprocess.run(
         [sys.executable, "-P", "-m", "stenod.worker.measure"],
         input=msgspec.json.encode(task), capture_output=True, check=False, timeout=LONGEST_SECONDS, cwd="/",
@@ -132,4 +118,4 @@ def _measure(form: Form, files: Sequence[str], options: wire.Options, threads: i
             problems=result.stderr.decode("utf-8", "replace").strip().splitlines()[-1:],
             next_step="If the code is -9, there was not enough memory for this form.",
         )
-    return msgspec.json.decode(result.stdout, type=Measured)
+    return msgspec.json.decode(result.stdout, type=wire.Measured)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from stenod.errors import os_error_text
-from stenod.hub import names, store
+from stenod.hub import names, placing, store
 
 LEFTOVER_SECONDS = 86_400.0  # what an interrupted fetch left is resumed within a day, or goes
 
@@ -85,7 +85,7 @@ def leftovers(hub: str) -> list[Leftover]:
     for entry in sorted(folders, key=lambda entry: entry.name):
         if entry.name.startswith(store.SET_ASIDE):
             found.append(_leftover(entry.path, "a damaged model that was set aside"))
-        elif entry.name.startswith(store.DOT_PREFIX):
+        elif entry.name.startswith(store.DOT_PREFIX) and not placing.is_held(entry.path):
             found.append(_leftover(entry.path, "left by an interrupted fetch"))
         elif names.of_cache_folder(entry.name) is not None and not _has_model(entry.path):
             found.append(_leftover(entry.path, "a cache without a model in it"))

@@ -133,6 +133,34 @@ class NotLoaded(Message, frozen=True, kw_only=True, tag="not-loaded"):
     reason: str
 
 
+# to and from `stenod.worker.measure`, a JSON object each
+
+
+class Task(msgspec.Struct, frozen=True):
+    """Load this model and transcribe these files (paths as bytes) with it."""
+
+    engine: Engine
+    options: Options
+    files: tuple[bytes, ...]
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """Memory in bytes, as proc(5) has it: `loading_peak` VmHWM until loaded, `resident` VmRSS then, `peak` at the end.
+
+    `base` is the process with its libraries, before the model. `texts` are in the order of the files.
+    """
+
+    compute_type: str
+    load_seconds: float
+    base_bytes: int
+    loading_peak_bytes: int
+    resident_bytes: int
+    peak_bytes: int
+    audio_seconds: float
+    transcribe_seconds: float
+    texts: tuple[str, ...]
+
+
 FromWorker: TypeAlias = Hello | Loaded | Progress | Found | Finished | Failed | NotLoaded
 
 _encoder = msgspec.json.Encoder()

@@ -8,10 +8,14 @@ from types import FrameType
 
 from rich.console import Console
 
-from tests.bench import idle, latency
+from tests.bench import idle, latency, quantize
 from tests.bench.daemon import Outcome
 
-BENCHMARKS: dict[str, Callable[[bool], Outcome]] = {"latency": latency.run, "idle": idle.run}
+BENCHMARKS: dict[str, Callable[[bool], Outcome]] = {
+    "latency": latency.run,
+    "idle": idle.run,
+    "quantize": quantize.run,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -26,7 +26,14 @@ def run(home: Path, *arguments: str, code: int = 0, **environment: str) -> "subp
     result = subprocess.run(
         [sys.executable, "-m", "stenod", *arguments],
         cwd=home,
-        env={**os.environ, "HOME": str(home), "COLUMNS": "160", "HF_ENDPOINT": "http://127.0.0.1:9", **environment},
+        env={
+            **os.environ,
+            "HOME": str(home),
+            "COLUMNS": "160",
+            "HF_ENDPOINT": "http://127.0.0.1:9",
+            "HF_HUB_OFFLINE": "0",
+            **environment,
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -18,6 +18,7 @@ PACKAGE = Path(stenod.__file__).parent
 ROWS = (
     {"errors", "recording", "units", "wire", "yamlmarks", "bundled", "words", "hub.names"},
     {"ctmodel", "formats"},
+    {"int8"},
     {"quantize"},
     {"hub"},
     {"config"},

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pytest
 from ctranslate2.specs import common_spec
 
-from stenod import ctmodel, quantize
+from stenod import ctmodel, int8, quantize
 from stenod.ctmodel import Alias, ComputeType, Dtype, ModelFile, Variable
 from stenod.errors import UserError
 from stenod.quantize import Outcome
@@ -218,10 +218,10 @@ def test_numbers_are_those_of_the_converter_even_in_strange_rows(tmp_path: Path)
 
 def test_every_float16_is_widened_exactly() -> None:
     for bits in (np.arange(0x7C00, dtype=np.uint16), np.arange(65536, dtype=np.uint32).astype(np.uint16)):
-        widened = quantize._widened(bits.view(np.int16))
+        widened = int8.widened(bits.view(np.int16))
         assert np.array_equal(widened.view(np.uint32), bits.view(np.float16).astype(np.float32).view(np.uint32))
     negative = (np.arange(0x7C00, dtype=np.uint16) | np.uint16(0x8000)).view(np.int16)
-    assert np.array_equal(quantize._widened(negative), negative.view(np.float16).astype(np.float32))
+    assert np.array_equal(int8.widened(negative), negative.view(np.float16).astype(np.float32))
 
 
 PLANNED = ModelFile(
@@ -335,7 +335,7 @@ WEIGHT = np.ones((4, 3), np.float32)
         ({"weight": WEIGHT, "weight_scale": WEIGHT[0]}, "weight is float and has a scale already"),
         ({"weight": WEIGHT * np.float32(np.inf)}, "weight has values that are infinite or not a number"),
         ({"weight": WEIGHT.astype(np.float16) * np.float16(np.nan)}, "is damaged: weight has values"),
-        ({"weight": np.ones((1, quantize.LONGEST_ROW + 1), np.int8).astype(np.float16)}, "4194305 numbers in a row"),
+        ({"weight": np.ones((1, int8.LONGEST_ROW + 1), np.int8).astype(np.float16)}, "4194305 numbers in a row"),
     ],
     ids=["int16", "no weights", "a scale already", "infinite", "not a number", "an endless row"],
 )
@@ -400,11 +400,11 @@ def test_what_does_not_read_back_as_it_was_written_is_not_kept(tmp_path: Path) -
 def test_wrong_numbers_are_found(monkeypatch: pytest.MonkeyPatch, smallest: Path, part: str) -> None:
     """As if the code that computes were wrong: the check is by another way."""
     if part == "scales":
-        scales = quantize._scales
+        scales = int8.scales_of
         calls = itertools.count()
         matrices = sum(step.scales is not None for step in ctmodel.plan(inspect(smallest), "int8"))
         monkeypatch.setattr(
-            quantize, "_scales", lambda largest: scales(largest) * np.float32(1 if next(calls) >= matrices else 0.99)
+            int8, "scales_of", lambda largest: scales(largest) * np.float32(1 if next(calls) >= matrices else 0.99)
         )
     elif part == "values":
         monkeypatch.setattr(np, "rint", np.floor)

@@ -77,7 +77,7 @@ def records(folder: str) -> dict[str, FileRecord]:
     found: dict[str, FileRecord] = {}
     for name in sorted(os.listdir(folder)):
         path = os.path.join(folder, name)
-        if not name.startswith(".") and name != FILE and os.path.isfile(path):
+        if not name.startswith((".", FILE)) and os.path.isfile(path):
             found[name] = FileRecord(os.path.getsize(path), sha256(path))
     return found
 

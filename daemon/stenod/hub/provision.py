@@ -50,7 +50,8 @@ class Provision:
 
     def begin(self) -> None:
         """Find the model, or start to fetch it."""
-        fetch.tidy(self._hub)
+        for line in fetch.tidy(self._hub):
+            log.info("%s", line)
         self._entry = store.resolve(self._model.name, self._hub, self._model.compute_type)
         if self._entry is None:
             self._start_fetch()
@@ -103,9 +104,7 @@ class Provision:
             case fetch.Fetched():
                 self._fetch = None
                 self._failures = 0
-                log.info(
-                    "model %s is in the hub: %s, from %s", self._model.name, message.form, printable(message.repository)
-                )
+                log.info("model %s is in the hub: %s", self._model.name, message.text)
                 self.begin()
             case fetch.Failed():
                 self._fetch = None

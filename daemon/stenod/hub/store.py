@@ -1,5 +1,6 @@
 """The models that the hub has, and which one of them is meant by a name. Touches no network."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -45,7 +46,15 @@ def resolve(name: str, hub: str, compute_type: str) -> Entry | None:
 
     In this order: a path; a model of the hub in the wanted form; one in Hugging Face's cache layout in the hub; the
     same in the other form, if that can serve; the bundled one. Raise UserError if `name` is a path without a model.
+    Looks twice before it says no: a look takes several steps, and a swap (`placing`) may fall in between.
     """
+    with contextlib.suppress(UserError):
+        if (entry := _resolve(name, hub, compute_type)) is not None:
+            return entry
+    return _resolve(name, hub, compute_type)
+
+
+def _resolve(name: str, hub: str, compute_type: str) -> Entry | None:
     if names.is_path(name):
         folder = os.path.abspath(os.path.expanduser(name))
         if not os.path.isdir(folder):
