@@ -150,10 +150,12 @@ def transcribe(
             os.makedirs(output, exist_ok=True)
         except OSError as error:
             raise UserError(f"--output {printable(output)} cannot be made: {os_error_text(error)}") from error
-    folder = store.require(settings.model.name, settings.hub, settings.model.compute_type).folder
+    entry = store.require(settings.model.name, settings.hub, settings.model.compute_type)
+    if entry.kind == "bundled":
+        print("stenod: the demo model knows only synthetic speech; --model NAME takes a real one", file=sys.stderr)
     if language is not None and language != "auto" and language not in config.LANGUAGES:
         raise UserError(f"--language {language}: not a language code of Whisper", next_step="Write en, de, fr, ...")
-    if not screens.show_transcribe(settings, inbox, folder, files, output):
+    if not screens.show_transcribe(settings, inbox, entry.folder, files, output):
         sys.exit(1)
 
 
@@ -165,13 +167,9 @@ def _direct_settings(
 
     from stenod import config
 
-    try:
-        settings = config.load(config_file or config.find(os.environ), os.environ)
-    except UserError:
-        if config_file is not None or "STENOD_CONFIG" in os.environ:
-            raise
-        settings = config.without_file(os.environ)
+    settings = config.load_or_default(config_file, os.environ)
     if model is not None:
+        model = os.path.abspath(model) if os.path.isdir(model) else model
         settings = msgspec.structs.replace(settings, model=msgspec.structs.replace(settings.model, name=model))
     options = settings.transcription
     if language is not None:

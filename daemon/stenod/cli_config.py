@@ -1,12 +1,14 @@
 """`stenod config ...`: what the configuration says, and where it says so. Part of the command line: it prints."""
 
 import os
+import sys
 from collections.abc import Iterator
 
 import click
 import msgspec
 
 from stenod import config
+from stenod.errors import printable
 from stenod.yamlmarks import Path
 
 with_config = click.option("--config", "config_file", metavar="FILE", help="The configuration, if not the usual one.")
@@ -15,10 +17,18 @@ with_config = click.option("--config", "config_file", metavar="FILE", help="The 
 commands = click.Group("config")
 
 
+def settings_for(config_file: str | None) -> config.Config:
+    """Return the configuration for a command that can do without one, and say so where there is none."""
+    settings = config.load_or_default(config_file, os.environ)
+    if not settings.file:
+        print(f"stenod: no configuration found, so the defaults hold: hub {printable(settings.hub)}", file=sys.stderr)
+    return settings
+
+
 @commands.command()
 @with_config
 def check(config_file: str | None) -> None:
-    """Say whether the configuration is right, or everything that is wrong with it."""
+    """Say what is wrong with it, if anything."""
     path = config_file or config.find(os.environ)
     settings = config.load(path, os.environ)
     count = len(settings.inboxes)
@@ -28,7 +38,7 @@ def check(config_file: str | None) -> None:
 @commands.command()
 @with_config
 def show(config_file: str | None) -> None:
-    """Print every setting as it is in force, and where it comes from."""
+    """Print every setting and where it is from."""
     loaded = config.load_with_origins(config_file or config.find(os.environ), os.environ)
     rows = list(_leaves(loaded.config, ()))
     texts = [f"{_dotted(place)}: {_shown(value)}" for place, value in rows]

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from stenod import config, retention
+from stenod.cli_config import settings_for
 from stenod.errors import UserError, printable
 from stenod.hub import fetch, manifest, names, store
 
@@ -24,7 +25,7 @@ commands = click.Group("hub")
 @as_json
 def list_(config_file: str | None, *, json_wanted: bool) -> None:
     """List the models and what int8 saves."""
-    settings = config.load_or_default(config_file, os.environ)
+    settings = settings_for(config_file)
     models = store.entries(settings.hub)
     used = store.resolve(settings.model.name, settings.hub, settings.model.compute_type)
     configured = used.folder if used else ""
@@ -50,7 +51,7 @@ def pull(
 
     NAME is small, large-v3-turbo, ... or the OWNER/NAME of a repository.
     """
-    settings = config.load_or_default(config_file, os.environ)
+    settings = settings_for(config_file)
     model = settings.model
     there = store.resolve(name, settings.hub, model.compute_type)
     kept = any(entry.name == store.original_of(name) for entry in store.entries(settings.hub))
@@ -87,8 +88,14 @@ def add(path: str, name: str, config_file: str | None, *, json_wanted: bool) -> 
 
     The folder PATH stays as it is.
     """
-    settings = config.load_or_default(config_file, os.environ)
-    _quantize(settings, name or os.path.basename(os.path.abspath(path)), os.path.abspath(path), json_wanted=json_wanted)
+    settings = settings_for(config_file)
+    name = name or os.path.basename(os.path.abspath(path))
+    if any(entry.name == name for entry in store.entries(settings.hub)):
+        raise UserError(
+            f"there is a model {name!r} in the hub already, and it is left as it is",
+            next_step=f"Give this one another --name, or remove that one first: stenod hub remove {name}",
+        )
+    _quantize(settings, name, os.path.abspath(path), copy=True, json_wanted=json_wanted)
 
 
 @commands.command()
@@ -100,7 +107,7 @@ def quantize(model: str, config_file: str | None, *, json_wanted: bool) -> None:
 
     NAME is one of the hub, which is replaced by its int8 form; PATH is a folder, which stays.
     """
-    settings = config.load_or_default(config_file, os.environ)
+    settings = settings_for(config_file)
     if names.is_path(model) or os.path.isdir(model):
         folder = os.path.abspath(os.path.expanduser(model))
         _quantize(settings, os.path.basename(folder), folder, json_wanted=json_wanted)
@@ -124,7 +131,7 @@ def verify(name: str | None, config_file: str | None, *, json_wanted: bool) -> N
 
     Against what was noted when they were made; of NAME alone, if it is given.
     """
-    settings = config.load_or_default(config_file, os.environ)
+    settings = settings_for(config_file)
     models = [entry for entry in store.entries(settings.hub) if name in {None, entry.name}]
     if not models:
         raise UserError(f"there is no model {name!r} in the hub")
@@ -143,6 +150,8 @@ def verify(name: str | None, config_file: str | None, *, json_wanted: bool) -> N
     if json_wanted:
         _print_json(results)
     if any(result["problems"] for result in results):
+        if not json_wanted:
+            print("Remove a damaged model (stenod hub remove NAME) and fetch it again (stenod hub pull NAME).")
         sys.exit(1)
 
 
@@ -155,7 +164,7 @@ def prune(config_file: str | None, *, dry_run: bool, json_wanted: bool) -> None:
 
     Those of the configuration; and what interrupted fetches left, after a day.
     """
-    settings = config.load_or_default(config_file, os.environ)
+    settings = settings_for(config_file)
     plan = retention.due(
         store.entries(settings.hub),
         retention.leftovers(settings.hub),
@@ -183,7 +192,7 @@ def prune(config_file: str | None, *, dry_run: bool, json_wanted: bool) -> None:
 @as_json
 def remove(name: str, config_file: str | None, *, json_wanted: bool) -> None:
     """Delete the model NAME."""
-    settings = config.load_or_default(config_file, os.environ)
+    settings = settings_for(config_file)
     models = [entry for entry in store.entries(settings.hub) if entry.name == name]
     if not models:
         raise UserError(f"there is no model {name!r} in the hub")
@@ -221,7 +230,7 @@ def compare(
     from stenod import bundled, demo, screens_hub
     from stenod import compare as comparison
 
-    settings = config.load_or_default(config_file, os.environ)
+    settings = settings_for(config_file)
     if not files:
         files = tuple(os.path.join(bundled.SAMPLES, sample.file) for sample in demo.samples())
         reference = reference or bundled.SAMPLES
@@ -241,7 +250,7 @@ def _configured_folders(settings: config.Config) -> set[str]:
     return {entry.folder} if entry else set()
 
 
-def _quantize(settings: config.Config, name: str, source: str, *, json_wanted: bool) -> None:
+def _quantize(settings: config.Config, name: str, source: str, *, json_wanted: bool, copy: bool = False) -> None:
     compute_type = settings.model.compute_type if names.wants_int8(settings.model.compute_type) else "int8"
     request = fetch.Request(
         name=name,
@@ -250,6 +259,7 @@ def _quantize(settings: config.Config, name: str, source: str, *, json_wanted: b
         repositories=(),
         keep_original=settings.model.keep_original,
         source=source,
+        copy=copy,
     )
     _fetch(request, json_wanted=json_wanted)
 
@@ -258,9 +268,13 @@ def _fetch(request: fetch.Request, *, json_wanted: bool) -> None:
     from stenod import screens_hub
 
     fetched = screens_hub.show_fetch(request, quiet=json_wanted)
-    origin = f", from {printable(fetched.repository)}" if fetched.repository else ""
-    text = f"{request.name} is in the hub: {fetched.form}{origin}: {printable(fetched.folder)}"
-    _say(json_wanted, text, folder=fetched.folder, form=fetched.form, revision=fetched.revision)
+    _say(
+        json_wanted,
+        f"{request.name}: {fetched.text}",
+        folder=fetched.folder,
+        form=fetched.form,
+        revision=fetched.revision,
+    )
 
 
 def _say(json_wanted: bool, text: str, **values: str) -> None:  # noqa: FBT001 - passed on as it came

@@ -52,6 +52,8 @@ def forms(name: str, hub: str, against: str, original: str | None) -> list[Form]
     entries = [entry for entry in store.entries(hub) if not entry.problems]
     int8 = next((entry for entry in entries if entry.name == name and entry.is_int8), None)
     if original is not None:
+        if os.path.isdir(original):
+            original = os.path.abspath(original)
         wide: store.Entry | None = store.require(original, hub, against)
     else:
         matching = [entry for entry in entries if entry.name in {name, store.original_of(name)} and not entry.is_int8]
@@ -64,9 +66,9 @@ def forms(name: str, hub: str, against: str, original: str | None) -> list[Form]
             next_step=f"Name it with --original, or fetch it again: stenod hub pull {name} --keep-original",
         )
     return [
-        Form(f"{wide.form} file, {against}", wide.folder, wide.size_bytes, against),
-        Form(f"{wide.form} file, int8 at load", wide.folder, wide.size_bytes, "int8"),
-        Form("int8 file", int8.folder, int8.size_bytes, "int8"),
+        Form(f"{wide.form}, {against}" if wide.form != against else wide.form, wide.folder, wide.size_bytes, against),
+        Form(f"{wide.form}, int8 at load", wide.folder, wide.size_bytes, "int8"),
+        Form("int8", int8.folder, int8.size_bytes, "int8"),
     ]
 
 

@@ -151,13 +151,18 @@ def quantize(source: str, target: str, compute_type: ComputeType = "int8", repor
     )
 
 
-def _make(work: "Work", source: str, target: str) -> tuple[File, ...]:
-    """Make the folder `target` and return its files."""
-    others = sorted(
+def others_of(source: str) -> list[str]:
+    """Return the files in the model folder `source`, but for model.bin, that belong to the model. Raise OSError."""
+    return sorted(
         name
         for name in os.listdir(source)
         if name.isascii() and any(fnmatch.fnmatchcase(name, pattern) for pattern in KEPT)
     )
+
+
+def _make(work: "Work", source: str, target: str) -> tuple[File, ...]:
+    """Make the folder `target` and return its files."""
+    others = others_of(source)
     with _stage(target) as folder:
         _check_space(target, work.size_bytes + sum(os.path.getsize(os.path.join(source, name)) for name in others))
         files = [_write(folder, MODEL, work.write)]

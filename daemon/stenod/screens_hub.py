@@ -18,7 +18,7 @@ from rich.text import Text
 
 from stenod import compare
 from stenod.errors import printable
-from stenod.hub import fetch, store
+from stenod.hub import fetch, names, store
 
 
 def show_models(hub: str, models: Sequence[store.Entry], configured: str, missing: str, now: float) -> None:
@@ -46,6 +46,7 @@ def show_models(hub: str, models: Sequence[store.Entry], configured: str, missin
             Text(notes, style="red" * bool(entry.problems)),
         )  # fmt: skip
     console.print(table)
+    console.print(f"To be had with `stenod hub pull`: {', '.join(names.STANDARD)}; or any OWNER/NAME.", style="dim")
     if missing:
         console.print(f"The configured model, {missing}, is not there yet: `stenod hub pull {missing}` fetches it.")
 
@@ -79,7 +80,7 @@ def show_fetch(request: fetch.Request, *, quiet: bool) -> fetch.Fetched:
             )  # fmt: skip
             if not quiet and not console.is_terminal and progress.step != said:
                 said = progress.step
-                console.print(Text(f"{progress.step} {request.name} {progress.text}".rstrip()))
+                console.print(Text(f"{progress.step} {progress.text or request.name}"))
 
         return fetch.run(request, report)
 
@@ -105,7 +106,7 @@ def show_comparison(name: str, rows: Iterable[compare.Row]) -> None:
     console = Console(highlight=False)
     table = Table(box=box.SIMPLE_HEAD, title=f"{name} on this machine", title_justify="left", title_style="bold")
     table.add_column("form")
-    for heading in ("on disk", "load", "peak while loading", "resident", "speed", "words differ", "words wrong"):
+    for heading in ("on disk", "load", "peak", "resident", "speed", "differ", "wrong"):
         table.add_column(heading, justify="right")
     with console.status("measuring") if console.is_terminal else contextlib.nullcontext():
         for row in rows:
@@ -116,7 +117,7 @@ def show_comparison(name: str, rows: Iterable[compare.Row]) -> None:
                 f"{measured.load_seconds:.2f} s",
                 f"{measured.loading_peak_bytes / 1e6:.0f} MB",
                 f"{measured.resident_bytes / 1e6:.0f} MB",
-                f"{row.speed:.1f}x real time",
+                f"{row.speed:.1f}x",
                 f"{100 * row.drift.rate:.1f} %" if row.drift else "",
                 f"{100 * row.errors.rate:.1f} %" if row.errors else "",
             )

@@ -57,6 +57,7 @@ class Service:
         self._running: _Running | None = None
         self._stopping = False
         self._worker_pause_until = 0.0  # monotonic
+        self._publish_trouble = ""  # what was last said about an outbox
 
     def run(self) -> None:
         """Start, loop, stop."""
@@ -311,6 +312,7 @@ class Service:
             return
         detail = jobs.summary(finished, segments, [os.path.basename(each.path) for each in drafts])
         self._ledger.finish(recording.id, time.time(), detail)
+        self._publish_trouble = ""
         log.info("%s: done, %s", printable(recording.path), detail)
 
     def _end(self, recording: Recording, failure: Failure, reason: str) -> None:
@@ -320,7 +322,11 @@ class Service:
                 log.error("%s: failed: %s", printable(recording.path), reason)
             case Retry(not_before):
                 pause = max(0.0, not_before - time.time())
-                log.warning("%s: %s; trying again in %.0f s", printable(recording.path), reason, pause)
+                again = failure is Failure.PUBLISH and reason == self._publish_trouble  # the same for many: said once
+                level = logging.DEBUG if again else logging.WARNING
+                log.log(level, "%s: %s; trying again in %.0f s", printable(recording.path), reason, pause)
+                if failure is Failure.PUBLISH:
+                    self._publish_trouble = reason
 
     def _status(self) -> str:
         counts = self._ledger.counts()

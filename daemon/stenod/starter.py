@@ -10,6 +10,10 @@ FOLDERS = ("inbox", "outbox", "hub", "state")
 
 # Lines of the example, and what stands there in a configuration with its folders beside it.
 _CHANGES = (
+    (
+        "Valid as it is; every key but `inboxes` may be left out, and shows its default here.\n",
+        "Made by `stenod init`. Every key but `inboxes` may be left out.\n",
+    ),
     ("  - path: ~/recordings  ", "  - path: inbox         "),
     ("    name: recordings  ", "    name: inbox       "),
     ("    outbox: beside  ", "    outbox: outbox  "),

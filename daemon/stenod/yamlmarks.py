@@ -24,6 +24,15 @@ class Document:
     problems: list[tuple[Path, str]] = field(default_factory=list)
 
 
+# What PyYAML says, and what a person is told instead.
+_PLAIN = {
+    "'\\t'": "a tab stands where YAML wants spaces: indent with spaces",
+    "mapping values are not allowed here": "a colon too many: text with a colon in it must stand in quotes",
+    "expected <block end>": "the indentation does not fit: what belongs together starts in the same column",
+    "could not find expected ':'": "a key without a colon and a value",
+}
+
+
 class _CoreLoader(yaml.SafeLoader):
     """PyYAML's safe loader with the implicit types of YAML 1.2."""
 
@@ -63,8 +72,7 @@ def load(text: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = " ".join(part for part in (error.context, error.problem) if part)
-        if "'\\t'" in what:
-            what = "a tab stands where YAML wants spaces: indent with spaces"
+        what = next((plain for sign, plain in _PLAIN.items() if sign in what), what)
         raise YamlError(mark.line + 1 if mark else 1, what) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1 if isinstance(error.position, int) else 1

@@ -49,7 +49,7 @@ def values(home: Path, *arguments: str, code: int = 0) -> Any:
 
 
 def test_from_a_folder_to_int8_and_away_again(home: Path) -> None:
-    assert "wide is in the hub: int8" in run(home, "hub", "add", str(WIDE), "--name", "wide").stdout
+    assert "wide: float32 made int8, 7 -> 3 MB" in run(home, "hub", "add", str(WIDE), "--name", "wide").stdout
     assert (WIDE / "model.bin").stat().st_size > 7_000_000, "the source stays as it is"
     listed = {entry["name"]: entry for entry in values(home, "hub", "list")}
     assert set(listed) == {"wide", "demo"}
@@ -67,9 +67,26 @@ def test_from_a_folder_to_int8_and_away_again(home: Path) -> None:
     assert [entry["name"] for entry in values(home, "hub", "list")] == ["demo"]
 
 
+def test_an_int8_model_is_copied_and_nothing_is_replaced(home: Path) -> None:
+    brought = shutil.copytree(bundled.DEMO_MODEL, home / "brought")
+    assert "copied from" in run(home, "hub", "add", str(brought), "--name", "small").stdout
+    shutil.rmtree(brought)
+    assert "small: sound: every file as it was made" in run(home, "hub", "verify", "small").stdout
+    for name in ("small", "demo"):
+        line = run(home, "hub", "add", str(WIDE), "--name", name, code=1).stderr.splitlines()[0]
+        assert line == f"stenod: there is a model {name!r} in the hub already, and it is left as it is"
+    (entry,) = [each for each in values(home, "hub", "list") if each["name"] == "small"]
+    assert entry["size_bytes"] < entry["original_size_bytes"]
+
+
+def test_without_a_configuration_the_defaults_are_said(tmp_path: Path) -> None:
+    result = run(tmp_path, "hub", "list", STENOD_CONFIG="", XDG_STATE_HOME=str(tmp_path / "s"))
+    assert result.stderr == f"stenod: no configuration found, so the defaults hold: hub {tmp_path}/s/stenod/hub\n"
+
+
 def test_a_float_model_that_was_put_there_is_used_and_quantised_in_place(home: Path) -> None:
     shutil.copytree(WIDE, home / "hub" / "mine")
-    assert "mine is in the hub: int8" in run(home, "hub", "quantize", "mine").stdout
+    assert "mine: float32 made int8" in run(home, "hub", "quantize", "mine").stdout
     (entry,) = [each for each in values(home, "hub", "list") if each["name"] == "mine"]
     assert (entry["form"], entry["kind"]) == ("int8", "managed")
     assert [path.name for path in (home / "hub").iterdir()] == ["mine"]
@@ -108,7 +125,7 @@ def test_compare_measures_each_form(home: Path) -> None:
     run(home, "hub", "add", str(WIDE), "--name", "mine")
     sample = str(Path(bundled.SAMPLES) / "shopping list.wav")
     rows = values(home, "hub", "compare", "mine", sample, "--original", str(WIDE), "--reference", bundled.SAMPLES)
-    assert [row["form"] for row in rows] == ["float32 file, float32", "float32 file, int8 at load", "int8 file"]
+    assert [row["form"] for row in rows] == ["float32", "float32, int8 at load", "int8"]
     for row in rows:
         assert row["word_error_rate"] == 0
         assert row["times_real_time"] > 0.1
@@ -126,6 +143,7 @@ def test_compare_measures_each_form(home: Path) -> None:
     [
         (["hub", "pull", "smal"], "stenod: 'smal' is not the name of a model that can be fetched"),
         (["hub", "remove", "demo"], "stenod: the demo model is part of stenod and stays"),
+        (["transcribe", "stenod.yaml", "--model", "smal"], "stenod: model 'smal' is not in the hub"),
         (["hub", "remove", "nothing"], "stenod: there is no model 'nothing' in the hub"),
         (["hub", "quantize", "nothing"], "stenod: there is no model 'nothing' in the hub"),
         (["hub", "add", "."], "is not whole"),

@@ -76,7 +76,7 @@ def test_a_model_that_is_not_to_be_had_holds_the_queue_and_is_said(tmp_path: Pat
 def test_a_name_that_nobody_knows_is_refused_at_once(tmp_path: Path) -> None:
     with daemon(tmp_path) as it:
         _use(it, "{name: smal}")
-        with pytest.raises(AssertionError, match="model 'smal' is not in the hub"):
+        with pytest.raises(AssertionError, match="did you mean small"):
             it.start()
 
 

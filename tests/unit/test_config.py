@@ -119,7 +119,6 @@ def test_json_is_yaml_too() -> None:
         ("/a//b/./c", "/a/b/c"),
         ("'~'", "/home/me"),
         ("~/in", "/home/me/in"),
-        ("~nobody-of-that-name/in", "/etc/~nobody-of-that-name/in"),
         ('"two words"', "/etc/two words"),
         ("Käthe", "/etc/Käthe"),
     ],
@@ -131,8 +130,27 @@ def test_paths_start_at_the_file_and_know_home(monkeypatch: pytest.MonkeyPatch, 
     assert [read.inboxes[0].outbox, read.state, read.hub] == [path, path, path]
 
 
-def test_the_path_of_a_model_starts_at_the_file_too() -> None:
-    assert parse("inboxes:\n  - path: in\nmodel:\n  name: ./models/mine\n").model.name == "/etc/models/mine"
+def test_the_path_of_a_model_starts_at_the_file_too(tmp_path: Path) -> None:
+    (tmp_path / "models" / "mine").mkdir(parents=True)
+    text = "inboxes:\n  - path: in\nmodel:\n  name: {}\n"
+    file = str(tmp_path / "stenod.yaml")
+    assert config.parse(text.format("./models/mine"), file, {}).model.name == str(tmp_path / "models" / "mine")
+    for name, problem in (
+        ("models/mine", "line 4: model.name: the path of a folder starts with a dot: write ./models/mine"),
+        ("./models/yours", f"line 4: model.name: there is no folder {tmp_path}/models/yours"),
+        ("smal", "line 4: model.name: 'smal' is no model that is in the hub or can be fetched; did you mean small?"),
+    ):
+        with pytest.raises(UserError) as raised:
+            config.parse(text.format(name), file, {})
+        assert raised.value.problems == (problem,)
+    for name in ("small", "demo", "owner/model"):
+        assert config.parse(text.format(name), file, {}).model.name == name
+
+
+@pytest.mark.parametrize("path", ["$HOME/in", "~nobody-of-that-name/in"])
+def test_a_path_that_starts_as_none_does_is_told(path: str) -> None:
+    with pytest.raises(UserError, match="one problem"):
+        parse(f"inboxes:\n  - path: {path}\n")
 
 
 @pytest.mark.parametrize(

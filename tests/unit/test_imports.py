@@ -29,7 +29,8 @@ ROWS = (
     {"arrivals", "compare", "jobs"},
     {"demo", "direct", "service"},
     {"screens", "screens_hub"},
-    {"cli_config", "cli_hub"},
+    {"cli_config"},
+    {"cli_hub"},
     {"cli"},
     {"__main__"},
 )  # fmt: skip

@@ -33,7 +33,7 @@ def test_it_stays_the_commented_example(tmp_path: Path) -> None:
     assert len(lines) == len(before)
     changed = [new for new, old in zip(lines, before, strict=True) if new != old]
     assert [line.split("#")[0].strip() for line in changed] == [
-        "- path: inbox", "name: inbox", "outbox: outbox", "settle: 5s", "state: state", "hub: hub",
+        "", "- path: inbox", "name: inbox", "outbox: outbox", "settle: 5s", "state: state", "hub: hub",
     ]  # fmt: skip
     assert all(
         new.index("#") == old.index("#")

@@ -81,7 +81,7 @@ def test_a_key_that_stands_twice_is_a_problem_and_the_first_one_counts() -> None
     ("text", "line", "what"),
     [
         ("a:\n\t- b", 2, "a tab stands where YAML wants spaces: indent with spaces"),
-        ("a: 1\n  b: 2", 2, "mapping values are not allowed here"),
+        ("a: 1\n  b: 2", 2, "a colon too many: text with a colon in it must stand in quotes"),
         ("a: [1", 1, "while parsing a flow sequence expected ',' or ']', but got '<stream end>'"),
         ('a: "b\n', 2, "while scanning a quoted scalar found unexpected end of stream"),
         ("a: *b", 1, "found undefined alias 'b'"),

@@ -149,11 +149,12 @@ class _Reader:
             values["inboxes"] = ()
         state = self.place(values.get("state") or default_state(environment), base)
         values |= {"state": state, "file": self.path}
-        values["hub"] = self.place(values["hub"], base) if values.get("hub") else os.path.join(state, "hub")
+        values["hub"] = self.place(values["hub"], base, ("hub",)) if values.get("hub") else os.path.join(state, "hub")
         worker = values.get("worker", Worker())
         model = self.override(values.get("model", Model()), environment)
         if names.is_path(model.name):
             model = msgspec.structs.replace(model, name=self.place(model.name, base))
+        self.check_model(model, values["hub"], base)
         values["model"] = model
         for place, length in (
             (("rescan",), values.get("rescan", 1)),
@@ -200,10 +201,10 @@ class _Reader:
                 self.problem(place, "path: missing; which folder is to be watched?")
             if not own_keys >= set(values) or "path" not in values:
                 continue
-            values["path"] = self.place(values["path"], base)
+            values["path"] = self.place(values["path"], base, (*place, "path"))
             values["name"] = values.get("name") or printable(os.path.basename(values["path"])) or "inbox"
             if values.get("outbox", "beside") != "beside":
-                values["outbox"] = self.place(values["outbox"], base)
+                values["outbox"] = self.place(values["outbox"], base, (*place, "outbox"))
             if "extensions" in values:
                 values["extensions"] = tuple(text.lower().lstrip("*").lstrip(".") for text in values["extensions"])
             found.append(Inbox(**values, options=options))
@@ -246,12 +247,35 @@ class _Reader:
                 self.problem(inner, _explain(part, kind, str(error)))
         return values
 
-    def place(self, text: str, base: str) -> str:
-        return os.path.normpath(os.path.join(base, os.path.expanduser(text)))
+    def place(self, text: str, base: str, where: yamlmarks.Path = ()) -> str:
+        """Return the absolute path that `text` means; note one that starts as no path does, if `where` is given."""
+        path = os.path.expanduser(text)
+        if where and path.startswith("$"):
+            self.problem(where, f"{text}: variables are not replaced here; write the path, or ~ for your home")
+        elif where and path.startswith("~"):
+            self.problem(where, f"{text}: there is no such user")
+        return os.path.normpath(os.path.join(base, path))
 
     def check_language(self, options: wire.Options, place: yamlmarks.Path) -> None:
         if options.language != "auto" and options.language not in LANGUAGES and place in self.document.lines:
             self.problem(place, f"{options.language!r} is not a language code of Whisper: write auto, en, de, fr, ...")
+
+    def check_model(self, model: Model, hub: str, base: str) -> None:
+        """Note a model that is nowhere, and that nobody could fetch."""
+        place = ("model", "name")
+        if names.is_path(model.name):
+            if not os.path.isdir(model.name):
+                self.problem(place, f"there is no folder {model.name}")
+        elif "/" in model.name and os.path.isdir(os.path.join(base, model.name)):
+            self.problem(place, f"the path of a folder starts with a dot: write ./{model.name}")
+        elif (
+            model.name != names.DEMO
+            and not names.repositories(model.name, model.compute_type, model.published)
+            and not os.path.isdir(os.path.join(hub, names.folder_name(model.name)))
+        ):
+            near = difflib.get_close_matches(model.name, [names.DEMO, *names.STANDARD], n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join([names.DEMO, *names.STANDARD])}"
+            self.problem(place, f"{model.name!r} is no model that is in the hub or can be fetched; {hint}")
 
     def check_places(self, inboxes: tuple[Inbox, ...]) -> None:
         """Note inboxes that clash, and outboxes whose transcripts would come back as recordings."""

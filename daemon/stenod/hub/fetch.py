@@ -47,6 +47,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     compute_type: str
     repositories: tuple[str, ...] = ()
     source: str = ""
+    copy: bool = False  # of `source`, also if it is int8 already
     keep_original: bool = False
     revision: str = ""  # a branch, tag or commit of the repository; '': its newest
     offline: bool = False

@@ -187,6 +187,8 @@ class _Job:
         noted = manifest.read(source)
         if noted is None:
             noted = self._manifest(found.form, {}, *_origin(source))
+        if found.is_int8 and request.copy:
+            return self._copied(source, noted)
         if found.is_int8:
             placing.clear(self.work)
             text = f"{printable(source)} is int8 already, taken as it is"
@@ -201,6 +203,32 @@ class _Job:
         if not request.keep_original:
             self._remove_cached(source)
         return fetched
+
+    def _copied(self, source: str, noted: manifest.Manifest) -> Fetched:
+        """Put a copy of the int8 model in `source` into its place."""
+        made = os.path.join(self.work, placing.QUANTIZED)
+        placing.delete(made)
+        os.makedirs(made)
+        for name in (quantize.MODEL, *quantize.others_of(source)):
+            with open(os.path.join(source, name), "rb") as original, open(os.path.join(made, name), "xb") as copy:
+                shutil.copyfileobj(original, copy)
+                copy.flush()
+                os.fsync(copy.fileno())
+        files = manifest.records(made)
+        changed = tuple(f"{name} has changed" for name in files if noted.files.get(name, files[name]) != files[name])
+        if changed:
+            raise FetchError(f"model {printable(source)} is damaged", problems=changed)
+        noted = self._manifest(
+            "int8",
+            files,
+            noted.source,
+            noted.revision,
+            original_size_bytes=noted.original_size_bytes,
+            quantized_from=noted.quantized_from,
+        )
+        manifest.write(made, noted)
+        placing.sync(made)
+        return self._placed(placing.QUANTIZED, noted, f"copied from {printable(source)}: ")
 
     def _remove_cached(self, source: str) -> None:
         """Remove what was quantised if it is a model of the hub in Hugging Face's cache layout, its only revision."""

@@ -60,10 +60,10 @@ class Provision:
         if self._entry.kind == "bundled":
             log.warning("the demo model knows only some hundred words of synthetic speech: set model.name for real use")
         elif names.wants_int8(self._model.compute_type) and not self._entry.is_int8:
-            log.info(
-                "model %s is %s and is made int8 anew at each load; `stenod hub quantize %s` does it once, for good",
-                self._entry.name, self._entry.form, self._model.name,
-            )  # fmt: skip
+            name = self._model.name
+            command = f"add {printable(name)}" if names.is_path(name) else f"quantize {name}"
+            text = "model %s is %s and is made int8 anew at each load; `stenod hub %s` does it once, for good"
+            log.info(text, self._entry.name, self._entry.form, command)
 
     def is_fit_to_load(self) -> bool:
         """Look the model over before it is given to a worker. If it is not whole, or does not fit, say so and wait."""
@@ -114,9 +114,10 @@ class Provision:
                     if message.retryable
                     else (recording.LONGEST_PAUSE_SECONDS)
                 )
-                for problem in message.problems:
-                    log.error("model %s: %s", self._model.name, problem)
-                self._wait(pause, " ".join(part for part in (message.message, message.next_step) if part))
+                for detail in (*message.problems, message.next_step):
+                    if detail:
+                        log.warning("model %s: %s", self._model.name, detail)
+                self._wait(pause, f"model {self._model.name} cannot be fetched: {message.message}")
 
     def stop(self) -> None:
         """End a fetch that is going on; it resumes where it was at the next start."""

@@ -1,6 +1,7 @@
 """The models that the hub has, and which one of them is meant by a name. Touches no network."""
 
 import contextlib
+import difflib
 import os
 import shutil
 from collections.abc import Iterator
@@ -84,12 +85,14 @@ def require(name: str, hub: str, compute_type: str) -> Entry:
     """Return what `resolve` does; where it is not in the hub, raise UserError with what to do."""
     entry = resolve(name, hub, compute_type)
     if entry is None:
-        repository = (names.repositories(name, "", {}) or ["OWNER/NAME"])[0]
-        place = printable(os.path.join(hub, names.folder_name(name)))
-        raise UserError(
-            f"model {name!r} is not in the hub {printable(hub)}",
-            next_step=f"Put it there, for example: hf download {repository} --local-dir {place}",
-        )
+        near = difflib.get_close_matches(name, [*names.STANDARD, *(each.name for each in entries(hub))], n=1)
+        if names.repositories(name, compute_type, {}):
+            advice = f"Fetch it: stenod hub pull {name}"
+        elif near:
+            advice = f"Did you mean {near[0]}?"
+        else:
+            advice = "`stenod hub list` shows what is there; the path of a folder starts with / or ./"
+        raise UserError(f"model {name!r} is not in the hub {printable(hub)}", next_step=advice)
     return entry
 
 
