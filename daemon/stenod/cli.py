@@ -142,7 +142,7 @@ def transcribe(
     there: it gets another name.
     """
     from stenod import config, screens
-    from stenod.hub import store
+    from stenod.hub import memory, store
 
     settings, inbox = _direct_settings(config_file, formats, language, model)
     if output is not None:
@@ -151,6 +151,8 @@ def transcribe(
         except OSError as error:
             raise UserError(f"--output {printable(output)} cannot be made: {os_error_text(error)}") from error
     entry = store.require(settings.model.name, settings.hub, settings.model.compute_type)
+    if shortage := memory.shortage(entry, memory.available_bytes(), store.entries(settings.hub)):
+        raise UserError(shortage, next_step="Choose another one with --model, or make room.")
     if entry.kind == "bundled":
         print("stenod: the demo model knows only synthetic speech; --model NAME takes a real one", file=sys.stderr)
     if language is not None and language != "auto" and language not in config.LANGUAGES:

@@ -34,6 +34,8 @@ def test_a_model_is_fetched_made_int8_and_used_offline_ever_after(
         wait_until(lambda: it.said(f"downloading model {FLOAT}"), "STATUS says how far it is", log=it.log)
         assert it.worker() is None
         it.wait_for("a.wav")
+        assert it.log().count(f"INFO    downloading model {FLOAT}") >= 3, "and so does the log, now and then"
+        assert f"INFO    quantising model {FLOAT}" in it.log()
         entry = store.resolve(FLOAT, str(hub), "int8")
         assert entry is not None
         assert (entry.form, entry.kind) == ("int8", "managed")

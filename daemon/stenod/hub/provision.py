@@ -32,6 +32,7 @@ class Provision:
         self._entry: store.Entry | None = None
         self._fetch: fetch.Fetch | None = None
         self._failures = 0
+        self._logged = ("", 0)  # how far the last line of the log was
         self._again_at: float | None = None  # monotonic
         self.problem = ""
 
@@ -101,6 +102,9 @@ class Provision:
         match message:
             case fetch.Progress():
                 self.problem = _progress_text(self._model.name, message)
+                if (mark := (message.step, _tenths(message))) != self._logged:
+                    self._logged = mark
+                    log.info("%s", self.problem)
             case fetch.Fetched():
                 self._fetch = None
                 self._failures = 0
@@ -162,6 +166,10 @@ class Provision:
             log.error("%s; recordings wait, stenod tries again in %.0f s", problem, seconds)
         self.problem = problem
         self._again_at = time.monotonic() + seconds
+
+
+def _tenths(progress: "fetch.Progress") -> int:
+    return 10 * progress.done_bytes // progress.total_bytes if progress.total_bytes else 0
 
 
 def _progress_text(name: str, progress: "fetch.Progress") -> str:
