@@ -92,10 +92,7 @@ class Provision:
         self._again_at = None
         self.problem = ""
         if self._entry is None and self._fetch is None:
-            try:
-                self.begin()
-            except UserError as error:
-                self._wait(recording.LONGEST_PAUSE_SECONDS, error.message)
+            self._begin_again()
 
     def handle(self, message: "fetch.Progress | fetch.Fetched | fetch.Failed") -> None:
         """Take in what the fetching process says."""
@@ -109,7 +106,7 @@ class Provision:
                 self._fetch = None
                 self._failures = 0
                 log.info("model %s is in the hub: %s", self._model.name, message.text)
-                self.begin()
+                self._begin_again()
             case fetch.Failed():
                 self._fetch = None
                 self._failures += 1
@@ -128,6 +125,13 @@ class Provision:
         if self._fetch is not None:
             self._fetch.stop()
             self._fetch = None
+
+    def _begin_again(self) -> None:
+        """Do what `begin` does, when the service is running already: what is wrong is said, and tried again."""
+        try:
+            self.begin()
+        except UserError as error:
+            self._wait(recording.LONGEST_PAUSE_SECONDS, error.message)
 
     def _start_fetch(self) -> None:
         published: Mapping[str, str] = self._model.published
