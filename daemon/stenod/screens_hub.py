@@ -123,6 +123,6 @@ def show_comparison(name: str, rows: Iterable[compare.Row]) -> None:
             )
     console.print(table)
     console.print(
-        "Peak is while loading; memory is the whole process with its libraries. Speed in times real time, from one pass: "
-        "repeat it if the machine was busy. Differ: words other than in the first row. Wrong: words other than were said."
+        "Peak is while loading; memory is the whole process with its libraries. Speed in times real time, from one "
+        "pass: repeat it if the machine was busy. Differ: words other than in the first row. Wrong: than were said."
     )
