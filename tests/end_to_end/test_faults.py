@@ -1,5 +1,6 @@
 """Pulling the plug: whatever is killed, in the end every transcript is there, once, and right."""
 
+import functools
 import os
 import re
 import shutil
@@ -69,12 +70,14 @@ def test_a_recording_that_always_kills_the_worker_runs_out_of_tries(tmp_path: Pa
     with daemon(tmp_path) as it:
         it.start()
         shutil.copy(sample(LONG), it.inbox / "a.opus")
+
+        def is_at_work(attempt: int) -> bool:
+            """In this order: once it is claimed anew, a worker is a new one, and then its segments are, too."""
+            claimed = it.rows("SELECT attempts FROM recording") == [(attempt,)]
+            return claimed and it.worker() is not None and it.segments() > 0
+
         for attempt in (1, 2, 3):
-            wait_until(
-                lambda attempt=attempt: it.rows("SELECT attempts FROM recording") == [(attempt,)] and it.segments() > 0,  # type: ignore[misc]
-                f"attempt {attempt} at work",
-                log=it.log,
-            )
+            wait_until(functools.partial(is_at_work, attempt), f"attempt {attempt} at work", log=it.log)
             worker = it.worker()
             assert worker is not None
             worker.send_signal(signal.SIGSEGV)
