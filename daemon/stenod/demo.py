@@ -187,6 +187,7 @@ def _drop_and_collect(daemon: _Daemon, book: ledger.Ledger) -> Iterator[Dropped 
     waiting: dict[str, tuple[Sample, float]] = {}
     errors = words.Errors(0, 0)
     problems: list[str] = []
+    transcribed = 0
     started = time.monotonic()
     todo = samples()
     audio_seconds = sum(sample.seconds for sample in todo)
@@ -204,6 +205,7 @@ def _drop_and_collect(daemon: _Daemon, book: ledger.Ledger) -> Iterator[Dropped 
                 problems.append(f"{event.sample.file}: {event.reason}")
             else:
                 errors += event.errors
+                transcribed += 1
             del waiting[event.sample.file]
             yield event
         if daemon.process.poll() is not None:
@@ -214,7 +216,7 @@ def _drop_and_collect(daemon: _Daemon, book: ledger.Ledger) -> Iterator[Dropped 
         time.sleep(LOOK_SECONDS)
     if errors.rate > WORST_WORD_ERROR_RATE:
         problems.append(f"{100 * errors.rate:.1f} % of the words are wrong")
-    yield Summary(count - len(problems), count, audio_seconds, time.monotonic() - started, errors, tuple(problems))
+    yield Summary(transcribed, count, audio_seconds, time.monotonic() - started, errors, tuple(problems))
 
 
 def _look(daemon: _Daemon, book: ledger.Ledger, waiting: dict[str, tuple[Sample, float]]) -> list[Transcribed | Lost]:
