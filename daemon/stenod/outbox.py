@@ -13,6 +13,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from stenod import durable
 from stenod.config import Inbox
 
 LONGEST_NAME_BYTES = 255  # NAME_MAX of every common Linux file system
@@ -108,20 +109,8 @@ def publish(drafts: Sequence[Draft], root: str, token: str, ours: Ours) -> list[
             with contextlib.suppress(OSError):
                 os.unlink(path)
     for folder in {os.path.dirname(item.path) for item in drafts}:
-        sync_folder(folder)
+        durable.sync_folder(folder)
     return [item.path for item in missing]
-
-
-def sync_folder(folder: str) -> None:
-    """Make the names in `folder` durable. File systems that cannot do that for a folder (EINVAL) are let off."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def _hidden(item: Draft, token: str) -> str:

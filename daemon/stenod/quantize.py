@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 import msgspec
 
-from stenod import ctmodel
+from stenod import ctmodel, durable
 from stenod.ctmodel import ComputeType
 from stenod.errors import UserError, os_error_text, printable
 
@@ -177,9 +177,9 @@ def _make(work: "Work", source: str, target: str) -> tuple[File, ...]:
                 for made, digest in zip(files, digests.result(), strict=True):
                     if digest != made.sha256:
                         raise OSError(errno.EIO, f"{made.name} reads back other than it was written")
-        _sync_folder(folder)
+        durable.sync_folder(folder)
         os.rename(folder, target)  # fails if something came there meanwhile
-        _sync_folder(os.path.dirname(target))
+        durable.sync_folder(os.path.dirname(target))
     return tuple(files)
 
 
@@ -220,18 +220,6 @@ def _write(folder: str, name: str, fill: Callable[[_Sink], object]) -> File:
 def _digest(path: str) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync_folder(folder: str) -> None:
-    """Make the names in `folder` durable. File systems that cannot do that for a folder (EINVAL) are let off."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
-            raise
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -96,11 +96,8 @@ def apply(plan: Sequence[Removal]) -> list[tuple[Removal, str]]:
     """Delete what the plan says. Return each removal with '' or what went wrong."""
     done: list[tuple[Removal, str]] = []
     for removal in plan:
-        path = removal.path
-        if os.path.basename(os.path.dirname(path)) == "snapshots":  # of a cache: its blobs lie beside the snapshots
-            path = os.path.dirname(os.path.dirname(path))
         try:
-            shutil.rmtree(path)
+            shutil.rmtree(store.whole_of(removal.path))
         except OSError as error:
             done.append((removal, os_error_text(error)))
         else:

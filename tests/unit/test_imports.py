@@ -16,7 +16,7 @@ PACKAGE = Path(stenod.__file__).parent
 # From the bottom up. A module imports from the rows below its own; the modules of one row do not import each other,
 # unless they are of one package. A package stands for all its modules but those that have a row of their own.
 ROWS = (
-    {"errors", "recording", "units", "wire", "yamlmarks", "bundled", "words", "hub.names"},
+    {"errors", "recording", "units", "wire", "yamlmarks", "bundled", "durable", "words", "hub.names"},
     {"ctmodel", "formats"},
     {"int8"},
     {"quantize"},

@@ -118,6 +118,18 @@ def test_of_a_cached_model_the_blobs_go_too(tmp_path: Path) -> None:
     assert not repository.exists()
 
 
+def test_a_hub_that_is_called_snapshots_loses_only_the_model(tmp_path: Path) -> None:
+    hub = tmp_path / "snapshots"
+    for name in ("pruned", "removed", "mine"):
+        shutil.copytree(bundled.DEMO_MODEL, hub / name)
+    (tmp_path / "photos").mkdir()
+    entries = {entry.name: entry for entry in store.entries(str(hub))}
+    retention.apply(retention.due([entries["pruned"]], [], rules(size=0), (), NOW))
+    store.remove(entries["removed"])
+    assert sorted(path.name for path in hub.iterdir()) == ["mine"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "snapshots"]
+
+
 def test_what_cannot_be_removed_is_said(tmp_path: Path) -> None:
     removal = retention.Removal(str(tmp_path / "missing"), "missing", 0, "")
     assert retention.apply([removal]) == [(removal, "No such file or directory")]

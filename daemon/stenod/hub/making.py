@@ -5,7 +5,7 @@ import shutil
 from typing import Literal, cast
 
 import stenod
-from stenod import bundled, ctmodel, quantize
+from stenod import bundled, ctmodel, durable, quantize
 from stenod.errors import UserError, printable
 from stenod.hub import download, manifest, names, placing, store
 from stenod.hub.fetch import Fetched, FetchError, Progress, Report, Request, Step
@@ -158,7 +158,7 @@ class _Job:
             text = f"{repository.name} {file.name}"
             download.get(file, repository, self._part(file), os.path.join(self._download, file.name), report)
             before_bytes += file.size_bytes or 0
-        placing.sync(self._download)
+        durable.sync_folder(self._download)
 
     def _part(self, file: download.RemoteFile) -> str:
         return os.path.join(self._parts, f"{file.identity or 'unknown'}-{file.name}")
@@ -227,7 +227,7 @@ class _Job:
             quantized_from=noted.quantized_from,
         )
         manifest.write(made, noted)
-        placing.sync(made)
+        durable.sync_folder(made)
         return self._placed(placing.QUANTIZED, noted, f"copied from {printable(source)}: ")
 
     def _remove_cached(self, source: str) -> None:

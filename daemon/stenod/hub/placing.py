@@ -20,6 +20,7 @@ from typing import Literal, TextIO
 
 import msgspec
 
+from stenod import durable
 from stenod.errors import UserError, os_error_text, printable
 from stenod.hub import manifest, store
 
@@ -121,8 +122,8 @@ def place(hub: str, work: str) -> bool:
             return False
         _make_way(target)
         _put(made, target, old)
-        sync(hub)
-        sync(work)
+        durable.sync_folder(hub)
+        durable.sync_folder(work)
     if ready.keep:
         candidates = [os.path.join(work, DOWNLOAD)] if ready.keep == "download" else [made, old]
         for original in filter(os.path.lexists, candidates):
@@ -131,7 +132,7 @@ def place(hub: str, work: str) -> bool:
                 delete(os.path.join(work, _OLD_ORIGINAL))
                 os.rename(kept, os.path.join(work, _OLD_ORIGINAL))
             os.rename(original, kept)
-            sync(hub)
+            durable.sync_folder(hub)
     clear(work)
     return True
 
@@ -181,28 +182,16 @@ def _exchange(one: str, other: str) -> bool:
     raise OSError(code, os.strerror(code), other)
 
 
-def sync(folder: str) -> None:
-    """Make the names in `folder` durable, where the file system can do that."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.EOPNOTSUPP}:
-            raise
-    finally:
-        os.close(descriptor)
-
-
 def commit(work: str, ready: Ready) -> None:
     """Say that the model is whole. From here on `place` can finish."""
-    sync(os.path.join(work, ready.made))
+    durable.sync_folder(os.path.join(work, ready.made))
     path = os.path.join(work, _READY)
     with open(f"{path}.tmp", "wb") as file:
         file.write(msgspec.json.encode(ready))
         file.flush()
         os.fsync(file.fileno())
     os.rename(f"{path}.tmp", path)
-    sync(work)
+    durable.sync_folder(work)
 
 
 def delete(path: str) -> None:

@@ -142,13 +142,23 @@ def set_aside(entry: Entry) -> str:
     raise FileExistsError(17, "too many damaged models set aside", parent)
 
 
+def whole_of(folder: str) -> str:
+    """Return what is to be deleted with the model in `folder`: of one in a cache, its repository with the blobs.
+
+    In Hugging Face's layout that is models--OWNER--NAME of models--OWNER--NAME/snapshots/REVISION. Both names must be
+    right: a hub may be called `snapshots`, too.
+    """
+    snapshots = os.path.dirname(folder)
+    repository = os.path.dirname(snapshots)
+    is_cached = os.path.basename(snapshots) == "snapshots" and names.of_cache_folder(os.path.basename(repository))
+    return repository if is_cached else folder
+
+
 def remove(entry: Entry) -> None:
     """Delete a model. The bundled one is part of the program and stays. Raise UserError."""
     if entry.kind == "bundled":
         raise UserError("the demo model is part of stenod and stays")
-    doomed = entry.folder
-    if entry.kind == "cache":  # models--OWNER--NAME/snapshots/REVISION: the blobs lie beside the snapshots
-        doomed = os.path.dirname(os.path.dirname(doomed))
+    doomed = whole_of(entry.folder)
     try:
         shutil.rmtree(doomed)
     except OSError as error:
